@@ -1,0 +1,87 @@
+"""The compiled backend: the kernels of `fastnet.backends.reference` under the same names, and its executor.
+
+Compiled once for each instruction set and dtype; `ISA`, `DTYPE` and `VECTOR_BYTES` say which one this is.
+"""
+
+import cython
+import threading
+
+import numpy as np
+
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_ND, PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
+)
+from cpython.exc cimport PyErr_CheckSignals
+from libc.math cimport isfinite, sqrt
+from libc.stdlib cimport calloc, free, malloc
+from libc.stdint cimport uintptr_t
+from libc.string cimport memcpy
+
+from fastnet.backends.compiled cimport activations as act
+from fastnet.backends.compiled cimport losses as los
+from fastnet.backends.compiled cimport optimizers as opt
+from fastnet.backends.compiled cimport vmath
+from fastnet.backends.compiled.gemm cimport (
+    Blocks, bias_block, blocks_of, forward_block, next_block, transpose_rows, weights_block,
+)
+from fastnet.backends.compiled.pool cimport POOL_MOST, pool_barrier, pool_run, pool_seconds, pool_survive_fork
+from fastnet.backends.compiled.program cimport (
+    ACTIVATION, BY_ROWS, DENSE, DROPOUT, FLATTEN, NORM_RUN, WHOLE, Batch, Operation, Program, Split, Targets,
+    Workspace, backward, forward, loss_part, meet, norm_of, rows_of, share, squares_part, threshold, update_part,
+)
+from fastnet.backends.compiled.rng cimport dropout_run, uint32, uint64
+from fastnet.backends.compiled.simd cimport (
+    DTYPE as _DTYPE, ISA as _ISA, LANES, VECTOR_BYTES as _VECTOR_BYTES, fastnet_flush, fastnet_restore, real, vload,
+    vload_n, vreal, vstore, vstore_n, vsum,
+)
+
+ISA = (<bytes>_ISA).decode()
+DTYPE = (<bytes>_DTYPE).decode()
+VECTOR_BYTES = _VECTOR_BYTES
+
+_ACTIVATIONS = {
+    "identity": act.IDENTITY,
+    "step": act.STEP_FUNCTION,
+    "sigmoid": act.SIGMOID,
+    "tanh": act.TANH,
+    "relu": act.RELU,
+    "leaky_relu": act.LEAKY_RELU,
+    "elu": act.ELU,
+    "gelu": act.GELU,
+    "silu": act.SILU,
+    "softplus": act.SOFTPLUS,
+    "softmax": act.SOFTMAX,
+}
+_LOSSES = {
+    "": los.NO_LOSS,
+    "half_squared_error": los.HALF_SQUARED_ERROR,
+    "mean_squared_error": los.MEAN_SQUARED_ERROR,
+    "mean_absolute_error": los.MEAN_ABSOLUTE_ERROR,
+    "huber": los.HUBER,
+    "poisson": los.POISSON,
+    "sigmoid_binary_cross_entropy": los.SIGMOID_BINARY_CROSS_ENTROPY,
+    "softmax_cross_entropy": los.SOFTMAX_CROSS_ENTROPY,
+    "perceptron": los.PERCEPTRON,
+}
+# Output activation and loss that are computed together, from the total inputs of the output layer.
+_LOGITS = {
+    ("softmax", "cross_entropy"): "softmax_cross_entropy",
+    ("sigmoid", "binary_cross_entropy"): "sigmoid_binary_cross_entropy",
+}
+_METRICS = {"": los.NO_METRIC, "argmax": los.ARGMAX, "threshold": los.THRESHOLD, "sign": los.SIGN}
+_OPTIMIZERS = {
+    "": opt.NO_OPTIMIZER,
+    "sgd": opt.SGD_PLAIN,
+    "adagrad": opt.ADAGRAD,
+    "rmsprop": opt.RMSPROP,
+    "adam": opt.ADAM,
+    "adamw": opt.ADAMW,
+    "rprop": opt.RPROP,
+}
+_KINDS = {"dense": DENSE, "activation": ACTIVATION, "dropout": DROPOUT, "flatten": FLATTEN}
+
+pool_survive_fork()
+
+include "kernels.pxi"
+include "jobs.pxi"
+include "executor.pxi"

@@ -1,0 +1,381 @@
+# The executor: one graph on one parameter vector, run without the GIL.
+
+
+cdef class Executor:
+    """Runs one graph on one flat parameter vector; owns the buffers, and nothing else.
+
+    The parameters and methods are those of `fastnet.backends.reference.Executor`.
+    """
+
+    cdef Program program
+    cdef Workspace space                # of training
+    cdef Workspace row_space            # of predict_row
+    cdef Workspace spaces[POOL_MOST]    # of prediction, one for each thread
+    cdef int spaces_made
+    cdef void **owned                   # every block of memory, to be freed in the end
+    cdef Py_ssize_t owned_count
+    cdef readonly object graph, parameters, gradients, state
+    cdef readonly Py_ssize_t batch_size
+    cdef int threads
+    cdef double operations              # multiply-adds of one row, forward
+    cdef Py_ssize_t inputs, outputs
+    cdef object lock, row, x, __weakref__
+    cdef real *row_values
+    cdef const real **input_rows
+    cdef Py_ssize_t stride
+    cdef double *losses
+    cdef Py_ssize_t *correct
+    cdef double *sums
+    cdef Py_ssize_t last_count
+    cdef bint last_training
+    cdef uint64 last_step
+
+    def __init__(
+        self, graph, parameters, *, loss="", metric="", loss_parameter=1.0, optimizer="", hyper=None, gradients=None,
+        state=None, batch_size=1, seed=0, threads=1,
+    ):
+        cdef Program *p = &self.program
+        cdef real[::1] values = parameters
+        cdef real[:, ::1] rows
+        cdef real[::1] row
+        cdef Py_ssize_t i
+        self.graph, self.parameters, self.gradients, self.state = graph, parameters, gradients, state
+        self.batch_size, self.threads = batch_size, min(threads, <int>POOL_MOST)
+        self.lock = threading.Lock()
+        self.inputs, self.outputs = graph.size(0), graph.size(graph.output)
+        p.parameters = &values[0] if values.shape[0] else NULL
+        p.parameter_count = values.shape[0]
+        if gradients is not None:
+            values = gradients
+            p.gradients = &values[0] if values.shape[0] else NULL
+        if state is not None:
+            rows = state
+            for i in range(min(rows.shape[0], 2)):
+                p.states[i] = &rows[i, 0] if rows.shape[1] else NULL
+        name = _LOGITS.get((graph.output_activation, loss), loss)
+        p.loss, p.metric, p.loss_parameter = _LOSSES[name], _METRICS[metric], <real><double>loss_parameter
+        p.boundary = <real>(0.0 if name != loss else 0.5)
+        p.hyper = _hyper(optimizer, hyper or {})
+        p.seed = seed & 0xFFFFFFFFFFFFFFFF
+        self._lower(name != loss)
+        self.row = np.empty(self.outputs, parameters.dtype)
+        row = self.row
+        self.row_values = &row[0]
+        self._allocate(&self.row_space, 1, False)
+        if loss or gradients is not None:
+            self._allocate(&self.space, batch_size, True)
+            self.losses = <double *>self._memory(batch_size * sizeof(double))
+            self.correct = <Py_ssize_t *>self._memory(batch_size * sizeof(Py_ssize_t))
+            self.sums = <double *>self._memory((p.parameter_count // NORM_RUN + 1) * sizeof(double))
+        self.stride = max(batch_size, PREDICT_ROWS)
+        self.input_rows = <const real **>self._memory(self.threads * self.stride * sizeof(void *))
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        for i in range(self.owned_count):
+            free(self.owned[i])
+        free(self.owned)
+
+    # ---- memory
+
+    cdef void *_memory(self, Py_ssize_t size) except NULL:
+        """Zeroed memory that starts at a cache line and lives as long as the executor."""
+        cdef void *block = calloc(size + 64, 1)
+        cdef void **owned = <void **>malloc((self.owned_count + 1) * sizeof(void *))
+        if block == NULL or owned == NULL:
+            free(block)
+            free(owned)
+            raise MemoryError(f"no memory for a buffer of {size} bytes")
+        memcpy(owned, self.owned, self.owned_count * sizeof(void *))
+        free(self.owned)
+        self.owned = owned
+        self.owned[self.owned_count] = block
+        self.owned_count += 1
+        return <void *>((<uintptr_t>block + 63) & ~<uintptr_t>63)
+
+    def _lower(self, paired):
+        """Turn the graph into operations in C; a paired loss takes the place of the last one."""
+        cdef Program *p = &self.program
+        cdef Operation *op
+        ops = self.graph.ops
+        p.buffers = len(self.graph.shapes)
+        p.count = len(ops)
+        p.trained = p.count - (1 if paired else 0)
+        p.output = self.graph.output
+        p.end = self.graph.output if not paired else ops[p.count - 1].inputs[0]
+        p.ops = <Operation *>self._memory(max(p.count, 1) * sizeof(Operation))
+        p.sizes = <Py_ssize_t *>self._memory(p.buffers * sizeof(Py_ssize_t))
+        for number in range(p.buffers):
+            p.sizes[number] = self.graph.size(number)
+        source_is_input = {0}
+        for number, one in enumerate(ops):
+            op = &p.ops[number]
+            op.kind = _KINDS[one.kind]
+            op.source, op.target, op.number = one.inputs[0], one.output, number
+            op.inputs, op.outputs = p.sizes[op.source], p.sizes[op.target]
+            op.bias = -1
+            if op.kind == DENSE:
+                op.weights = one.slots[0].offset
+                if len(one.slots) > 1:
+                    op.bias = one.slots[1].offset
+                self.operations += <double>op.inputs * op.outputs
+                if self.gradients is not None and op.source not in source_is_input:
+                    op.turned = <real *>self._memory(op.inputs * op.outputs * sizeof(real))
+            elif op.kind == ACTIVATION:
+                op.activation = _ACTIVATIONS[one.attributes["name"]]
+                self.operations += 16.0 * op.outputs
+            elif op.kind == DROPOUT:
+                op.rate = one.attributes["rate"]
+            if op.kind == FLATTEN and op.source in source_is_input:
+                source_is_input.add(op.target)
+
+    cdef int _allocate(self, Workspace *space, Py_ssize_t capacity, bint trains) except -1:
+        """Buffers for so many rows. An operation works in place where nobody needs what it overwrites."""
+        cdef Program *p = &self.program
+        cdef Operation *op
+        cdef Py_ssize_t i
+        cdef int b, k
+        space.capacity = capacity
+        space.values = <real **>self._memory(p.buffers * sizeof(void *))
+        space.deltas = <real **>self._memory(p.buffers * sizeof(void *))
+        space.rows = <const real ***>self._memory(2 * p.buffers * sizeof(void *))
+        written_by = {}
+        for k in range(p.count):
+            op = &p.ops[k]
+            written_by[op.target] = op.kind
+            # On the way back an activation needs its own output, and some need their input.
+            shared = op.kind == FLATTEN or not trains and (
+                op.kind == DROPOUT or op.kind == ACTIVATION and op.source in written_by
+            ) or op.source in written_by and written_by[op.source] == DENSE and not (
+                op.kind == DENSE or op.kind == ACTIVATION and act.slope_needs_input(op.activation)
+            )
+            if shared:
+                space.values[op.target] = space.values[op.source]
+            else:
+                space.values[op.target] = <real *>self._memory(capacity * op.outputs * sizeof(real))
+        if trains:
+            for b in range(p.buffers):
+                space.deltas[b] = <real *>self._memory(capacity * p.sizes[b] * sizeof(real))
+            for k in range(p.count):
+                op = &p.ops[k]
+                if op.kind != DENSE:
+                    space.deltas[op.target] = space.deltas[op.source]
+        elif p.loss != los.NO_LOSS:
+            space.deltas[p.end] = <real *>self._memory(capacity * p.sizes[p.end] * sizeof(real))
+        for b in range(p.buffers):
+            space.rows[b] = <const real **>self._memory(capacity * sizeof(void *))
+            space.rows[b + p.buffers] = <const real **>self._memory(capacity * sizeof(void *))
+            for i in range(capacity):
+                if space.values[b] != NULL:
+                    space.rows[b][i] = space.values[b] + i * p.sizes[b]
+                if space.deltas[b] != NULL:
+                    space.rows[b + p.buffers][i] = space.deltas[b] + i * p.sizes[b]
+        return 0
+
+    cdef Job _job(self, const real *x, Py_ssize_t rows) noexcept:
+        cdef Job job
+        job.program, job.spaces = &self.program, &self.space
+        job.x, job.rows = x, rows
+        job.input_rows, job.stride = self.input_rows, self.stride
+        job.targets.labels = job.targets.order = NULL
+        job.targets.values = job.targets.weights = NULL
+        job.losses, job.correct, job.sums = self.losses, self.correct, self.sums
+        job.out = NULL
+        job.learning_rates = job.progress = NULL
+        job.training, job.finite, job.stop = False, True, False
+        job.step = 0
+        job.batch_size = self.batch_size
+        job.look = 1
+        job.deadline = job.value = 0
+        return job
+
+    cdef int _parts(self, double operations) noexcept nogil:
+        """One thread below the size at which a second one pays."""
+        return self.threads if operations >= 300000 else 1
+
+    # ---- inference
+
+    cdef int _prepare(self, int parts) except -1:
+        while self.spaces_made < parts:
+            self._allocate(&self.spaces[self.spaces_made], PREDICT_ROWS, False)
+            self.spaces_made += 1
+        return 0
+
+    def predict(self, const real[:, ::1] x, real[:, ::1] out):
+        """out = the network's output, without dropout: x (N, I) -> out (N, O)."""
+        cdef int parts = self._parts(self.operations * x.shape[0])
+        cdef Job job
+        if x.shape[0] == 0:
+            return
+        with self.lock:
+            self._prepare(parts)
+            job = self._job(&x[0, 0], x.shape[0])
+            job.spaces, job.stride, job.losses = self.spaces, PREDICT_ROWS, NULL
+            job.out = &out[0, 0]
+            with nogil:
+                pool_run(_predict_job, &job, parts)
+
+    def predict_row(self, x):
+        """The output (O,) for one row (I,), or None where x is not just an array of the right kind."""
+        cdef Py_buffer view
+        cdef unsigned long long mode
+        cdef Batch batch
+        cdef const real *values
+        cdef const real **rows
+        cdef real sum = 0
+        cdef Py_ssize_t i
+        cdef bint fits
+        if not PyObject_CheckBuffer(x):
+            return None
+        try:
+            PyObject_GetBuffer(x, &view, PyBUF_ND | PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+        except (BufferError, ValueError):
+            return None
+        fits = (
+            view.ndim == 1 and view.shape[0] == self.inputs and view.format != NULL
+            and view.format[0] == (c"f" if sizeof(real) == 4 else c"d") and view.format[1] == 0
+        )
+        if not fits:
+            PyBuffer_Release(&view)
+            return None
+        values = <const real *>view.buf
+        with cython.critical_section(self):
+            mode = fastnet_flush()
+            sum = _not_finite(values, self.inputs)
+            batch.count, batch.part, batch.parts = 1, 0, 1
+            batch.training = batch.learns = False
+            batch.step = 0
+            batch.input_rows = &values
+            forward(&self.program, &self.row_space, &batch, self.program.count)
+            rows = rows_of(&self.row_space, &batch, self.program.output)
+            memcpy(self.row_values, rows[0], self.outputs * sizeof(real))
+            fastnet_restore(mode)
+            PyBuffer_Release(&view)
+            if sum != 0:
+                raise ValueError("x must be finite, but holds NaN or infinity")
+            return self.row.copy()
+
+    def evaluate(self, const real[:, ::1] x, y, const real[::1] sample_weight=None):
+        """Loss as (sum, norm), and (correct, total) of the metric, without dropout."""
+        cdef int parts = self._parts(self.operations * x.shape[0])
+        cdef Py_ssize_t count = x.shape[0]
+        cdef _Data data = _Data(x, y, sample_weight)
+        cdef double[::1] losses = np.empty(count)
+        cdef Py_ssize_t[::1] correct = np.zeros(count, np.intp)
+        cdef Py_ssize_t width = self.program.sizes[self.program.end]
+        cdef Py_ssize_t right = 0
+        cdef double total = 0
+        cdef Batch batch
+        cdef Job job
+        cdef Py_ssize_t i
+        batch.count = count
+        if count:
+            with self.lock:
+                self._prepare(parts)
+                job = self._job(&x[0, 0], count)
+                job.spaces, job.stride = self.spaces, PREDICT_ROWS
+                job.targets = data.targets
+                job.losses, job.correct = &losses[0], &correct[0]
+                with nogil:
+                    pool_run(_predict_job, &job, parts)
+        for i in range(count):
+            total += losses[i]
+            right += correct[i]
+        norm = norm_of(&self.program, &batch, &data.targets, 0)
+        if self.program.metric == los.NO_METRIC:
+            return total, norm, 0, 0
+        return total, norm, right, count * (1 if self.program.metric == los.ARGMAX else width)
+
+    # ---- training
+
+    def loss_and_gradients(
+        self, const real[:, ::1] x, y, const real[::1] sample_weight=None, bint training=False, uint64 step=1
+    ):
+        """Loss of these rows; writes the gradients."""
+        cdef _Data data = _Data(x, y, sample_weight)
+        cdef Job job
+        with self.lock:
+            job = self._job(&x[0, 0], x.shape[0])
+            job.targets, job.training, job.step = data.targets, training, step
+            with nogil:
+                pool_run(_gradients_job, &job, self._parts(3 * self.operations * x.shape[0]))
+        return job.value
+
+    def forward(self, const real[:, ::1] x, bint training=True, uint64 step=1):
+        """The output (N, O), for a loss that is not ours."""
+        cdef Job job
+        cdef Batch batch
+        cdef const real **rows
+        cdef real[:, ::1] out = np.empty((x.shape[0], self.outputs), self.parameters.dtype)
+        cdef Py_ssize_t i
+        with self.lock:
+            job = self._job(&x[0, 0], x.shape[0])
+            job.training, job.step = training, step
+            with nogil:
+                pool_run(_forward_job, &job, self._parts(self.operations * x.shape[0]))
+            self.x, self.last_count, self.last_training, self.last_step = x, x.shape[0], training, step
+            batch.input_rows = self.input_rows
+            rows = rows_of(&self.space, &batch, self.program.end)
+            for i in range(x.shape[0]):
+                memcpy(&out[i, 0], rows[i], self.outputs * sizeof(real))
+        return np.asarray(out)
+
+    def backward(self, const real[:, ::1] d_output):
+        """Gradients from dL/d output (N, O), after `forward`."""
+        cdef const real[:, ::1] x = self.x
+        cdef Job job
+        if self.x is None:
+            raise RuntimeError("backward() needs a forward() first")
+        with self.lock:
+            job = self._job(&x[0, 0], self.last_count)
+            job.training, job.step = self.last_training, self.last_step
+            memcpy(
+                self.space.deltas[self.program.end], &d_output[0, 0], self.last_count * self.outputs * sizeof(real)
+            )
+            with nogil:
+                pool_run(_backward_job, &job, self._parts(2 * self.operations * self.last_count))
+
+    def update(self, double learning_rate, uint64 step):
+        """One update of the parameters from the gradients."""
+        cdef Job job
+        with self.lock:
+            job = self._job(NULL, 0)
+            job.learning_rates, job.step = &learning_rate, step
+            with nogil:
+                pool_run(_update_job, &job, self._parts(<double>self.program.parameter_count))
+
+    def train(
+        self, const real[:, ::1] x, y, const real[::1] sample_weight, const long long[::1] order,
+        const double[::1] learning_rates, double[::1] progress, double seconds,
+    ):
+        """Train on the rows `order` of x and y, batch by batch, from where `progress` stands.
+
+        Returns at the end of `order`, or at the first end of a batch after `seconds`. Returns False
+        where a batch's loss is not finite; its update is then left out.
+        """
+        cdef _Data data = _Data(x, y, sample_weight, order)
+        cdef double work = 3 * self.operations * self.batch_size
+        cdef Job job
+        with self.lock:
+            job = self._job(&x[0, 0], order.shape[0])
+            job.targets, job.training = data.targets, True
+            job.learning_rates, job.progress = &learning_rates[0], &progress[0]
+            job.deadline = pool_seconds() + seconds
+            job.look = max(1, <int>min(64.0, 3e6 / (work + 1)))
+            with nogil:
+                pool_run(_train_job, &job, self._parts(work))
+        PyErr_CheckSignals()
+        return bool(job.finite)
+
+
+cdef real _not_finite(const real *x, Py_ssize_t count) noexcept nogil:
+    """0 where all values are finite; NaN otherwise."""
+    cdef real sum = 0
+    cdef Py_ssize_t i
+    cdef vreal sums
+    cdef vreal one
+    for i from 0 <= i < count by LANES:
+        one = vload(x + i) if count - i >= LANES else vload_n(x + i, count - i)
+        one = one - one
+        sums = one if i == 0 else sums + one
+    return vsum(sums) if count else sum

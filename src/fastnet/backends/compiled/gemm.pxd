@@ -1,0 +1,258 @@
+"""Matrix products, in register tiles.
+
+A tile keeps R x V vectors of the result in registers and walks along the sum once: per term it loads V
+vectors of B and broadcasts R elements of A. Each element of the result is one sum in one order (by
+fused multiply-add where the machine has it), whatever tile it falls in; so the bits do not depend on
+how the work is split between threads.
+
+Neither operand is copied or packed: a network's matrices stay in the caches, and the rows of A, which
+in a shuffled batch lie anywhere, are given by pointers.
+"""
+
+from fastnet.backends.compiled.simd cimport (
+    LANES, MR, NV, forced, real, vload, vload_n, vreal, vset1, vstore, vstore_n,
+)
+
+# ---- blocks: how a result is shared between threads -------------------------------------------------
+
+cdef struct Blocks:
+    # A walk over the tiles of a (rows, columns) result that belong to one thread: panels of NV vectors
+    # of columns, each cut into tiles of MR rows, numbered panel by panel. So a thread has the same
+    # columns, as far as there are panels for all, whatever the number of rows.
+    Py_ssize_t rows, columns
+    Py_ssize_t tile, end          # next tile, and one past this thread's last
+    Py_ssize_t row, row_end       # the current block: rows ...
+    Py_ssize_t column, column_end # ... and columns
+
+
+cdef inline Blocks blocks_of(Py_ssize_t rows, Py_ssize_t columns, int part, int parts) noexcept nogil:
+    cdef Blocks b
+    cdef Py_ssize_t tiles = ((rows + MR - 1) // MR) * ((columns + NV * LANES - 1) // (NV * LANES))
+    b.rows, b.columns = rows, columns
+    b.tile = tiles * part // parts
+    b.end = tiles * (part + 1) // parts
+    b.row = b.row_end = b.column = b.column_end = 0
+    return b
+
+
+cdef inline bint next_block(Blocks *b) noexcept nogil:
+    """Step to this thread's next block, which lies within one panel; False where there is none."""
+    cdef Py_ssize_t down = (b.rows + MR - 1) // MR
+    cdef Py_ssize_t count
+    if b.tile >= b.end:
+        return False
+    count = min(b.end - b.tile, down - b.tile % down)
+    b.row = b.tile % down * MR
+    b.row_end = min(b.row + count * MR, b.rows)
+    b.column = b.tile // down * NV * LANES
+    b.column_end = min(b.column + NV * LANES, b.columns)
+    b.tile += count
+    return True
+
+
+# ---- z = x W + b ------------------------------------------------------------------------------------
+
+cdef inline forced forward_tile(
+    const real **rows, const real *b, const real *bias, real *c,
+    Py_ssize_t terms, Py_ssize_t ldb, Py_ssize_t ldc, Py_ssize_t tail, int R, int V, bint full,
+) noexcept nogil:
+    """c[r][v] = sum over k of rows[r][k] b[k][v], plus bias[v]; the last vector has `tail` lanes."""
+    cdef vreal acc[6][8]
+    cdef vreal line[8]
+    cdef vreal element
+    cdef Py_ssize_t k
+    cdef int r, v
+    for r in range(R):
+        for v in range(V):
+            acc[r][v] = vset1(0)
+    for k in range(terms):
+        for v in range(V):
+            line[v] = vload(b + v * LANES) if full or v < V - 1 else vload_n(b + v * LANES, tail)
+        for r in range(R):
+            element = vset1(rows[r][k])
+            for v in range(V):
+                acc[r][v] = acc[r][v] + element * line[v]
+        b += ldb
+    if bias != NULL:
+        for v in range(V):
+            line[v] = vload(bias + v * LANES) if full or v < V - 1 else vload_n(bias + v * LANES, tail)
+            for r in range(R):
+                acc[r][v] = acc[r][v] + line[v]
+    for r in range(R):
+        for v in range(V):
+            if full or v < V - 1:
+                vstore(c + r * ldc + v * LANES, acc[r][v])
+            else:
+                vstore_n(c + r * ldc + v * LANES, acc[r][v], tail)
+
+
+cdef inline forced forward_rows(
+    const real **rows, Py_ssize_t count, const real *b, const real *bias, real *c,
+    Py_ssize_t terms, Py_ssize_t ldb, Py_ssize_t ldc, Py_ssize_t tail, int V, bint full,
+) noexcept nogil:
+    """`count` rows of one panel."""
+    cdef Py_ssize_t i = 0
+    while i + 6 <= count:
+        forward_tile(rows + i, b, bias, c + i * ldc, terms, ldb, ldc, tail, 6, V, full)
+        i += 6
+    if i + 4 <= count:
+        forward_tile(rows + i, b, bias, c + i * ldc, terms, ldb, ldc, tail, 4, V, full)
+        i += 4
+    if i + 2 <= count:
+        forward_tile(rows + i, b, bias, c + i * ldc, terms, ldb, ldc, tail, 2, V, full)
+        i += 2
+    if i < count:
+        forward_tile(rows + i, b, bias, c + i * ldc, terms, ldb, ldc, tail, 1, V, full)
+
+
+cdef inline void forward_block(
+    const real **rows, const real *b, const real *bias, real *c,
+    Py_ssize_t terms, Py_ssize_t ldb, Py_ssize_t ldc, Blocks *at,
+) noexcept nogil:
+    """One block of c = rows b + bias; b (terms, ldb), c (N, ldc)."""
+    cdef Py_ssize_t width = at.column_end - at.column
+    cdef Py_ssize_t count = at.row_end - at.row
+    cdef Py_ssize_t vectors = (width + LANES - 1) // LANES
+    cdef Py_ssize_t tail = width - (vectors - 1) * LANES
+    rows += at.row
+    b += at.column
+    c += at.row * ldc + at.column
+    if bias != NULL:
+        bias += at.column
+    if width == NV * LANES:
+        forward_rows(rows, count, b, bias, c, terms, ldb, ldc, tail, NV, True)
+    elif vectors == 1:
+        forward_rows(rows, count, b, bias, c, terms, ldb, ldc, tail, 1, False)
+    elif vectors == 2:
+        forward_rows(rows, count, b, bias, c, terms, ldb, ldc, tail, 2, False)
+    elif NV > 2 and vectors == 3:
+        forward_rows(rows, count, b, bias, c, terms, ldb, ldc, tail, 3, False)
+    elif NV > 2 and vectors == 4:
+        forward_rows(rows, count, b, bias, c, terms, ldb, ldc, tail, 4, False)
+
+
+cdef inline void forward_one_row(
+    const real *x, const real *b, const real *bias, real *c, Py_ssize_t terms, Py_ssize_t columns,
+) noexcept nogil:
+    """A single row: twice as wide panels, so that b is read in longer runs and more sums are under way."""
+    cdef Py_ssize_t wide = 8 * LANES
+    cdef Py_ssize_t j = 0
+    cdef Blocks rest
+    while j + wide <= columns:
+        forward_tile(&x, b + j, bias + j if bias != NULL else NULL, c + j, terms, columns, columns, LANES, 1, 8, True)
+        j += wide
+    rest.row, rest.row_end = 0, 1
+    while j < columns:
+        rest.column, rest.column_end = j, min(j + NV * LANES, columns)
+        forward_block(&x, b, bias, c, terms, columns, columns, &rest)
+        j = rest.column_end
+
+
+# ---- dW = x^T dz ------------------------------------------------------------------------------------
+
+cdef inline forced weights_tile(
+    const real **rows, const real *d_z, real *d_weights,
+    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full,
+) noexcept nogil:
+    """d_weights[r][v] = sum over n of rows[n][first + r] d_z[n][v]."""
+    cdef vreal acc[6][8]
+    cdef vreal line[8]
+    cdef vreal element
+    cdef const real *x
+    cdef Py_ssize_t n
+    cdef int r, v
+    for r in range(R):
+        for v in range(V):
+            acc[r][v] = vset1(0)
+    for n in range(terms):
+        x = rows[n] + first
+        for v in range(V):
+            line[v] = vload(d_z + v * LANES) if full or v < V - 1 else vload_n(d_z + v * LANES, tail)
+        for r in range(R):
+            element = vset1(x[r])
+            for v in range(V):
+                acc[r][v] = acc[r][v] + element * line[v]
+        d_z += ld
+    for r in range(R):
+        for v in range(V):
+            if full or v < V - 1:
+                vstore(d_weights + r * ld + v * LANES, acc[r][v])
+            else:
+                vstore_n(d_weights + r * ld + v * LANES, acc[r][v], tail)
+
+
+cdef inline forced weights_rows(
+    const real **rows, const real *d_z, real *d_weights,
+    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last, Py_ssize_t ld, Py_ssize_t tail, int V, bint full,
+) noexcept nogil:
+    """Inputs first .. last of one panel."""
+    cdef Py_ssize_t i = first
+    while i + 6 <= last:
+        weights_tile(rows, d_z, d_weights + i * ld, terms, i, ld, tail, 6, V, full)
+        i += 6
+    if i + 4 <= last:
+        weights_tile(rows, d_z, d_weights + i * ld, terms, i, ld, tail, 4, V, full)
+        i += 4
+    if i + 2 <= last:
+        weights_tile(rows, d_z, d_weights + i * ld, terms, i, ld, tail, 2, V, full)
+        i += 2
+    if i < last:
+        weights_tile(rows, d_z, d_weights + i * ld, terms, i, ld, tail, 1, V, full)
+
+
+cdef inline void weights_block(
+    const real **rows, const real *d_z, real *d_weights, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
+) noexcept nogil:
+    """One block of d_weights (I, ld) = rows^T d_z; d_z (terms, ld)."""
+    cdef Py_ssize_t width = at.column_end - at.column
+    cdef Py_ssize_t vectors = (width + LANES - 1) // LANES
+    cdef Py_ssize_t tail = width - (vectors - 1) * LANES
+    d_z += at.column
+    d_weights += at.column
+    if width == NV * LANES:
+        weights_rows(rows, d_z, d_weights, terms, at.row, at.row_end, ld, tail, NV, True)
+    elif vectors == 1:
+        weights_rows(rows, d_z, d_weights, terms, at.row, at.row_end, ld, tail, 1, False)
+    elif vectors == 2:
+        weights_rows(rows, d_z, d_weights, terms, at.row, at.row_end, ld, tail, 2, False)
+    elif NV > 2 and vectors == 3:
+        weights_rows(rows, d_z, d_weights, terms, at.row, at.row_end, ld, tail, 3, False)
+    elif NV > 2 and vectors == 4:
+        weights_rows(rows, d_z, d_weights, terms, at.row, at.row_end, ld, tail, 4, False)
+
+
+cdef inline void bias_block(
+    const real *d_z, real *d_bias, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
+) noexcept nogil:
+    """One block of d_bias[o] = sum over n of d_z[n][o]."""
+    cdef Py_ssize_t o = at.column
+    cdef Py_ssize_t n
+    cdef vreal total
+    while o + LANES <= at.column_end:
+        total = vset1(0)
+        for n in range(terms):
+            total = total + vload(d_z + n * ld + o)
+        vstore(d_bias + o, total)
+        o += LANES
+    if o < at.column_end:
+        total = vset1(0)
+        for n in range(terms):
+            total = total + vload_n(d_z + n * ld + o, at.column_end - o)
+        vstore_n(d_bias + o, total, at.column_end - o)
+
+
+# ---- dx = dz W^T is `forward_block` on this copy ----------------------------------------------------
+
+cdef inline void transpose_rows(
+    const real *w, real *turned, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    """turned[j][i] = w[i][j] for the columns j in first .. last: w (rows, columns), turned (columns, rows).
+
+    In squares of eight, so that both sides of the copy use whole cache lines.
+    """
+    cdef Py_ssize_t i, j, ii, jj
+    for jj in range(first, last, 8):
+        for ii in range(0, rows, 8):
+            for j in range(jj, min(jj + 8, last)):
+                for i in range(ii, min(ii + 8, rows)):
+                    turned[j * rows + i] = w[i * columns + j]

@@ -1,0 +1,225 @@
+# What the threads of one call do: train, evaluate, predict. No Python in here but for `_Data`.
+
+
+cdef enum:
+    PREDICT_ROWS = 96  # rows that a thread takes through the whole network at a time, so that activations stay in its cache
+
+
+cdef class _Data:
+    """Targets and weights of a data set; keeps alive what its pointers point to."""
+
+    cdef Targets targets
+    cdef const long long[::1] labels
+    cdef const real[:, ::1] values
+    cdef const real[::1] weights
+    cdef const long long[::1] order
+
+    def __cinit__(self, x, y, sample_weight, order=None):
+        self.targets.labels = NULL
+        self.targets.values = NULL
+        self.targets.weights = NULL
+        self.targets.order = NULL
+        if y.ndim == 1:
+            self.labels = y
+            self.targets.labels = &self.labels[0]
+        else:
+            self.values = y
+            self.targets.values = &self.values[0, 0]
+        if sample_weight is not None:
+            self.weights = sample_weight
+            self.targets.weights = &self.weights[0]
+        if order is not None:
+            self.order = order
+            self.targets.order = &self.order[0]
+
+
+cdef struct Job:
+    # What the threads of one call share. Pointers to arrays of a number for each row, or for each thread.
+    Program *program
+    Workspace *spaces            # one for all (training), or one for each thread (prediction)
+    const real *x
+    Py_ssize_t rows              # of x, or of the order
+    const real **input_rows      # `stride` for each thread
+    Py_ssize_t stride
+    Targets targets
+    double *losses
+    Py_ssize_t *correct
+    real *out
+    double *sums                 # squares of the gradient
+    Py_ssize_t batch_size
+    const double *learning_rates
+    double *progress
+    double deadline
+    int look                     # steps between two looks at the clock
+    bint training, finite, stop
+    uint64 step
+    double value
+
+
+cdef enum:
+    STEP
+    ROW
+    LOSS_SUM
+    NORM
+    CORRECT
+    TOTAL
+
+
+cdef Batch _batch(Job *job, Py_ssize_t row, Py_ssize_t count, int part, int parts) noexcept nogil:
+    """The batch of `count` rows that starts at `row`."""
+    cdef Batch batch
+    cdef Py_ssize_t inputs = job.program.sizes[0]
+    cdef const long long *order = job.targets.order
+    cdef Py_ssize_t i
+    batch.count, batch.part, batch.parts = count, part, parts
+    batch.input_rows = job.input_rows + part * job.stride
+    batch.training, batch.learns, batch.step = job.training, True, job.step
+    for i in range(count):
+        batch.input_rows[i] = job.x + (order[row + i] if order != NULL else row + i) * inputs
+    return batch
+
+
+cdef bint _losses(Job *job, Batch *batch, Py_ssize_t row, double *value, double *norm, Split *split) noexcept nogil:
+    """Forward and loss; every thread adds the rows up itself, in the same order. False where the loss is not finite."""
+    cdef Py_ssize_t i
+    split[0] = forward(job.program, job.spaces, batch, job.program.trained)
+    split[0] = meet(split[0], BY_ROWS, batch.parts)
+    norm[0] = norm_of(job.program, batch, &job.targets, row)
+    loss_part(job.program, job.spaces, batch, &job.targets, row, norm[0], job.losses, job.correct)
+    pool_barrier(batch.parts)
+    split[0] = WHOLE
+    value[0] = 0
+    for i in range(batch.count):
+        value[0] += job.losses[i]
+    return isfinite(value[0])
+
+
+cdef void _learn(Job *job, Batch *batch, Split split, double learning_rate, bint updates) noexcept nogil:
+    """Backward, and the update: layer by layer, unless the norm of the whole gradient must be known first."""
+    cdef opt.Hyper *hyper = &job.program.hyper
+    cdef opt.Rates rates
+    if updates and hyper.clip_norm == 0:
+        rates = opt.rates_of(hyper, learning_rate, <double>batch.step, 1)
+        backward(job.program, job.spaces, batch, split, &rates)
+        return
+    backward(job.program, job.spaces, batch, split, NULL)
+    if updates:
+        pool_barrier(batch.parts)
+        _update(job, batch.step, learning_rate, batch.part, batch.parts)
+
+
+cdef void _update(Job *job, uint64 step, double learning_rate, int part, int parts) noexcept nogil:
+    cdef opt.Hyper *hyper = &job.program.hyper
+    cdef opt.Rates rates
+    cdef double total = 0
+    cdef Py_ssize_t i
+    if hyper.clip_norm > 0:
+        squares_part(job.program, job.sums, part, parts)
+        pool_barrier(parts)
+        for i in range((job.program.parameter_count + NORM_RUN - 1) // NORM_RUN):
+            total += job.sums[i]
+    rates = opt.rates_of(hyper, learning_rate, <double>step, _clip_scale(hyper, total))
+    update_part(job.program, &rates, part, parts)
+
+
+cdef void _train_job(void *context, int part, int parts) noexcept nogil:
+    """Batch after batch, until the order or the time is at its end."""
+    cdef Job *job = <Job *>context
+    cdef unsigned long long mode = fastnet_flush()
+    cdef Py_ssize_t row = <Py_ssize_t>job.progress[ROW]
+    cdef uint64 step = <uint64>job.progress[STEP]
+    cdef Py_ssize_t width = job.program.sizes[job.program.end]
+    cdef Py_ssize_t i, right
+    cdef double value, norm
+    cdef Split split
+    cdef Batch batch
+    while row < job.rows:
+        batch = _batch(job, row, min(job.batch_size, job.rows - row), part, parts)
+        step += 1
+        batch.step = step
+        if not _losses(job, &batch, row, &value, &norm, &split):
+            if part == 0:
+                job.finite = False
+            break
+        _learn(job, &batch, split, job.learning_rates[row // job.batch_size], True)
+        row += batch.count
+        if part == 0:
+            job.progress[STEP] = <double>step
+            job.progress[ROW] = <double>row
+            job.progress[LOSS_SUM] += value
+            job.progress[NORM] += norm
+            if job.program.metric != los.NO_METRIC:
+                right = 0
+                for i in range(batch.count):
+                    right += job.correct[i]
+                job.progress[CORRECT] += <double>right
+                job.progress[TOTAL] += <double>(batch.count * (1 if job.program.metric == los.ARGMAX else width))
+            # Threads read `stop` after the barrier, and meet others before it is written again.
+            job.stop = step % <uint64>job.look == 0 and pool_seconds() >= job.deadline
+        pool_barrier(parts)
+        if job.stop:
+            break
+    fastnet_restore(mode)
+
+
+cdef void _gradients_job(void *context, int part, int parts) noexcept nogil:
+    cdef Job *job = <Job *>context
+    cdef unsigned long long mode = fastnet_flush()
+    cdef Batch batch = _batch(job, 0, job.rows, part, parts)
+    cdef double value, norm
+    cdef Split split
+    _losses(job, &batch, 0, &value, &norm, &split)
+    _learn(job, &batch, split, 0, False)
+    if part == 0:
+        job.value = value / norm if norm != 0 else 0
+    fastnet_restore(mode)
+
+
+cdef void _forward_job(void *context, int part, int parts) noexcept nogil:
+    cdef Job *job = <Job *>context
+    cdef unsigned long long mode = fastnet_flush()
+    cdef Batch batch = _batch(job, 0, job.rows, part, parts)
+    forward(job.program, job.spaces, &batch, job.program.trained)
+    fastnet_restore(mode)
+
+
+cdef void _backward_job(void *context, int part, int parts) noexcept nogil:
+    cdef Job *job = <Job *>context
+    cdef unsigned long long mode = fastnet_flush()
+    cdef Batch batch = _batch(job, 0, job.rows, part, parts)
+    backward(job.program, job.spaces, &batch, WHOLE, NULL)
+    fastnet_restore(mode)
+
+
+cdef void _update_job(void *context, int part, int parts) noexcept nogil:
+    cdef Job *job = <Job *>context
+    cdef unsigned long long mode = fastnet_flush()
+    _update(job, job.step, job.learning_rates[0], part, parts)
+    fastnet_restore(mode)
+
+
+cdef void _predict_job(void *context, int part, int parts) noexcept nogil:
+    """Each thread takes its own rows through the whole network, some at a time; with losses, up to the loss."""
+    cdef Job *job = <Job *>context
+    cdef unsigned long long mode = fastnet_flush()
+    cdef Program *program = job.program
+    cdef Workspace *space = job.spaces + part
+    cdef Py_ssize_t outputs = program.sizes[program.output]
+    cdef Py_ssize_t blocks = (job.rows + job.stride - 1) // job.stride
+    cdef Py_ssize_t block, row, i
+    cdef const real **rows
+    cdef Batch batch
+    for block in range(share(blocks, part, parts), share(blocks, part + 1, parts)):
+        row = block * job.stride
+        batch = _batch(job, row, min(job.stride, job.rows - row), part, parts)
+        batch.part, batch.parts = 0, 1
+        batch.learns = False
+        if job.losses != NULL:
+            forward(program, space, &batch, program.trained)
+            loss_part(program, space, &batch, &job.targets, row, 0, job.losses + row, job.correct + row)
+            continue
+        forward(program, space, &batch, program.count)
+        rows = rows_of(space, &batch, program.output)
+        for i in range(batch.count):
+            memcpy(job.out + (row + i) * outputs, rows[i], outputs * sizeof(real))
+    fastnet_restore(mode)

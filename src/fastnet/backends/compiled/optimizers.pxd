@@ -1,0 +1,157 @@
+"""One update of a run of parameters; the reference has the formulas.
+
+What is the same for all parameters of a step is worked out once, in `rates_of`.
+"""
+
+from libc.math cimport pow, sqrt
+
+from fastnet.backends.compiled.simd cimport (
+    LANES, real, vabs, vcopysign, vint, vlt, vload, vload_n, vmax, vmin, vreal, vselect, vset1, vsqrt, vstore, vstore_n,
+)
+
+cdef enum Optimizer:
+    NO_OPTIMIZER
+    SGD_PLAIN
+    SGD_MOMENTUM
+    SGD_NESTEROV
+    ADAGRAD
+    RMSPROP
+    ADAM
+    ADAMW
+    RPROP
+
+cdef struct Hyper:
+    # An optimizer's numbers, by the names that its Python object has.
+    Optimizer optimizer
+    double weight_decay, clip_norm, clip_value, momentum, beta1, beta2, rho, epsilon
+    double eta_minus, eta_plus, step_min, step_max
+
+cdef struct Rates:
+    # The numbers of one step.
+    Optimizer optimizer
+    bint clips, first
+    real clip_value, scale, learning_rate, decay, momentum, beta1, rest1, beta2, rest2, epsilon, correction
+    real eta_minus, eta_plus, step_min, step_max
+
+
+cdef inline Rates rates_of(const Hyper *h, double learning_rate, double step, double scale) noexcept nogil:
+    """Numbers of step 1, 2, ...; `scale` is what the gradient's norm asks for, 1 where it is short enough."""
+    cdef Rates r
+    r.optimizer = h.optimizer
+    r.clips = h.clip_value > 0
+    r.first = step == 1
+    r.clip_value = h.clip_value
+    r.scale = scale
+    r.learning_rate = learning_rate
+    r.decay = h.weight_decay
+    r.momentum = h.momentum
+    r.beta1, r.rest1 = h.beta1, 1 - h.beta1
+    r.beta2, r.rest2 = h.beta2, 1 - h.beta2
+    r.epsilon = h.epsilon
+    r.correction = 1
+    r.eta_minus, r.eta_plus, r.step_min, r.step_max = h.eta_minus, h.eta_plus, h.step_min, h.step_max
+    if h.optimizer == RMSPROP:
+        r.beta2, r.rest2 = h.rho, 1 - h.rho
+    elif h.optimizer == ADAMW:
+        r.decay = learning_rate * h.weight_decay
+    if h.optimizer == ADAM or h.optimizer == ADAMW:
+        r.correction = 1 / sqrt(1 - pow(h.beta2, step))
+        r.learning_rate = learning_rate / (1 - pow(h.beta1, step))
+    return r
+
+
+cdef inline vreal sign(vreal x) noexcept nogil:
+    """-1, 0 or 1; NaN stays NaN."""
+    return vselect(vlt(vset1(0), vabs(x)), vcopysign(vset1(1), x), x)
+
+
+cdef inline void update_vector(
+    const Rates *r, vreal g, vreal *w, vreal *s, vreal *t, bint decays,
+) noexcept nogil:
+    """New values of one vector of parameters w and of its states s and t."""
+    cdef vreal agreement
+    if r.clips:
+        g = vmax(vset1(-r.clip_value), vmin(vset1(r.clip_value), g))
+    if r.scale != 1:
+        g = g * vset1(r.scale)
+    if decays and r.decay != 0:
+        if r.optimizer == ADAMW:
+            w[0] = w[0] - vset1(r.decay) * w[0]
+        else:
+            g = g + vset1(r.decay) * w[0]
+    if r.optimizer == SGD_PLAIN:
+        w[0] = w[0] - vset1(r.learning_rate) * g
+    elif r.optimizer == SGD_MOMENTUM:
+        s[0] = vset1(r.momentum) * s[0] + g
+        w[0] = w[0] - vset1(r.learning_rate) * s[0]
+    elif r.optimizer == SGD_NESTEROV:
+        s[0] = vset1(r.momentum) * s[0] + g
+        w[0] = w[0] - vset1(r.learning_rate) * (g + vset1(r.momentum) * s[0])
+    elif r.optimizer == ADAGRAD:
+        s[0] = s[0] + g * g
+        w[0] = w[0] - vset1(r.learning_rate) * g / (vsqrt(s[0]) + vset1(r.epsilon))
+    elif r.optimizer == RMSPROP:
+        s[0] = vset1(r.beta2) * s[0] + vset1(r.rest2) * g * g
+        w[0] = w[0] - vset1(r.learning_rate) * g / (vsqrt(s[0]) + vset1(r.epsilon))
+    elif r.optimizer == ADAM or r.optimizer == ADAMW:
+        s[0] = vset1(r.beta1) * s[0] + vset1(r.rest1) * g
+        t[0] = vset1(r.beta2) * t[0] + vset1(r.rest2) * (g * g)
+        w[0] = w[0] - vset1(r.learning_rate) * s[0] / (vsqrt(t[0]) * vset1(r.correction) + vset1(r.epsilon))
+    elif r.optimizer == RPROP:
+        if r.first:
+            t[0] = vset1(r.learning_rate)
+        agreement = g * s[0]
+        t[0] = vselect(vlt(vset1(0), agreement), t[0] * vset1(r.eta_plus), t[0])
+        t[0] = vselect(vlt(agreement, vset1(0)), t[0] * vset1(r.eta_minus), t[0])
+        t[0] = vmax(vset1(r.step_min), vmin(vset1(r.step_max), t[0]))
+        s[0] = vselect(vlt(agreement, vset1(0)), vset1(0), g)
+        w[0] = w[0] - sign(s[0]) * t[0]
+
+
+cdef inline void update_run(
+    const Rates *r, const real *g, real *w, real *s, real *t, Py_ssize_t count, bint decays,
+) noexcept nogil:
+    """Update `count` parameters w from their gradients g; s and t are the first two state vectors, or NULL."""
+    cdef Py_ssize_t i, n
+    cdef vreal wi, si, ti
+    cdef int states = (s != NULL) + (t != NULL)
+    si = ti = vset1(0)
+    for i from 0 <= i < count by LANES:
+        n = count - i
+        if n >= LANES:
+            wi = vload(w + i)
+            if states > 0:
+                si = vload(s + i)
+            if states > 1:
+                ti = vload(t + i)
+            update_vector(r, vload(g + i), &wi, &si, &ti, decays)
+            vstore(w + i, wi)
+            if states > 0:
+                vstore(s + i, si)
+            if states > 1:
+                vstore(t + i, ti)
+        else:
+            wi = vload_n(w + i, n)
+            if states > 0:
+                si = vload_n(s + i, n)
+            if states > 1:
+                ti = vload_n(t + i, n)
+            update_vector(r, vload_n(g + i, n), &wi, &si, &ti, decays)
+            vstore_n(w + i, wi, n)
+            if states > 0:
+                vstore_n(s + i, si, n)
+            if states > 1:
+                vstore_n(t + i, ti, n)
+
+
+cdef inline double squares(const real *g, Py_ssize_t count, real clip_value) noexcept nogil:
+    """Sum of squares of a run of the gradient, each value cut to the clip first (0: none)."""
+    cdef double total = 0
+    cdef double value
+    cdef Py_ssize_t i
+    for i in range(count):
+        value = g[i]
+        if clip_value > 0:
+            value = max(-<double>clip_value, min(<double>clip_value, value))
+        total += value * value
+    return total

@@ -1,0 +1,384 @@
+"""A graph in C: forward, loss, backward and update, each called by every thread of a job.
+
+Threads share all buffers and split the elements of each result between them, so no two write the same
+one, and meet at a barrier where the next operation reads what others wrote. Two ways to split occur: by
+blocks (matrix products and what is elementwise) and by whole rows (softmax, losses).
+"""
+
+from libc.string cimport memcpy
+
+from fastnet.backends.compiled.activations cimport (
+    SOFTMAX, Activation, activation_run, slope_needs_input, slope_run, softmax_row, softmax_slope_row,
+)
+from fastnet.backends.compiled.gemm cimport (
+    Blocks, bias_block, blocks_of, forward_block, forward_one_row, next_block, transpose_rows, weights_block,
+)
+from fastnet.backends.compiled.losses cimport (
+    HALF_SQUARED_ERROR, NO_METRIC, SOFTMAX_CROSS_ENTROPY, Loss, Metric, correct_row, cross_entropy_label,
+    cross_entropy_row, loss_row,
+)
+from fastnet.backends.compiled.optimizers cimport Hyper, Rates, squares, update_run
+from fastnet.backends.compiled.pool cimport pool_barrier
+from fastnet.backends.compiled.rng cimport dropout_key, dropout_run, uint32, uint64
+from fastnet.backends.compiled.simd cimport real
+
+cdef enum Kind:
+    DENSE
+    ACTIVATION
+    DROPOUT
+    FLATTEN
+
+cdef enum Split:
+    WHOLE       # every thread may read all of it
+    BY_BLOCKS   # each thread wrote its blocks
+    BY_ROWS     # each thread wrote its rows
+
+cdef struct Operation:
+    Kind kind
+    int source, target              # buffers
+    Py_ssize_t inputs, outputs      # values of one sample in each
+    Py_ssize_t weights, bias        # offsets of the parameters; bias -1: none
+    real *turned                    # W^T (O, I) for the gradient of the input; NULL: nobody asks for it
+    Activation activation
+    double rate
+    int number                      # in the graph
+
+cdef struct Program:
+    Operation *ops
+    int count                       # operations of the network
+    int trained                     # of these, how many come before the loss
+    int buffers, output, end        # end: the buffer that the loss reads
+    Py_ssize_t *sizes               # values of one sample in each buffer
+    real *parameters
+    real *gradients
+    real *states[2]
+    Py_ssize_t parameter_count
+    Loss loss
+    Metric metric
+    real loss_parameter, boundary
+    Hyper hyper
+    uint64 seed
+
+cdef struct Workspace:
+    # Where the buffers of up to `capacity` rows lie. Buffers that can share memory do; those that are the
+    # network's input itself have values[b] == NULL, and their rows are given by each thread's `input_rows`.
+    Py_ssize_t capacity
+    real **values
+    real **deltas
+    const real ***rows
+
+cdef struct Batch:
+    # One step's rows, as one thread sees it.
+    Py_ssize_t count
+    const real **input_rows
+    bint training                   # dropout is on
+    bint learns                     # a backward pass follows
+    uint64 step
+    int part, parts
+
+cdef struct Targets:
+    # The data set's targets and weights; row i of the batch is row order[i] (row i where order is NULL).
+    const long long *labels         # or NULL
+    const real *values              # or NULL
+    const real *weights             # or NULL
+    const long long *order
+
+
+cdef inline const real **rows_of(Workspace *space, Batch *batch, int buffer) noexcept nogil:
+    return batch.input_rows if space.values[buffer] == NULL else space.rows[buffer]
+
+
+cdef inline Py_ssize_t share(Py_ssize_t count, int part, int parts) noexcept nogil:
+    """First row of a part, where rows are split evenly; that of the next part is its end."""
+    return count * part // parts
+
+
+# ---- forward ----------------------------------------------------------------------------------------
+
+cdef inline void dense_forward_part(Program *program, Workspace *space, Batch *batch, Operation *op) noexcept nogil:
+    cdef const real **rows = rows_of(space, batch, op.source)
+    cdef const real *weights = program.parameters + op.weights
+    cdef const real *bias = program.parameters + op.bias if op.bias >= 0 else NULL
+    cdef real *z = space.values[op.target]
+    cdef Blocks at
+    if batch.count == 1 and batch.parts == 1:
+        forward_one_row(rows[0], weights, bias, z, op.inputs, op.outputs)
+    else:
+        at = blocks_of(batch.count, op.outputs, batch.part, batch.parts)
+        while next_block(&at):
+            forward_block(rows, weights, bias, z, op.inputs, op.outputs, op.outputs, &at)
+    if batch.learns and op.turned != NULL:
+        transpose_rows(
+            weights, op.turned, op.inputs, op.outputs,
+            share(op.outputs, batch.part, batch.parts), share(op.outputs, batch.part + 1, batch.parts),
+        )
+
+
+cdef inline uint32 threshold(double rate) noexcept nogil:
+    """Hashes below it are dropped."""
+    return <uint32>min(rate * 4294967296.0, 4294967295.0)
+
+
+cdef inline void elementwise_forward_run(
+    Operation *op, Batch *batch, const real *x, real *y, Py_ssize_t count, Py_ssize_t first, uint64 key,
+) noexcept nogil:
+    """`count` values from the one with index `first` of the batch."""
+    if op.kind == ACTIVATION:
+        activation_run(op.activation, x, y, count)
+    elif op.kind == DROPOUT and batch.training:
+        dropout_run(x, y, count, <uint32>first, <real>(1.0 / (1.0 - op.rate)), threshold(op.rate), key)
+    elif x != y:
+        memcpy(y, x, count * sizeof(real))
+
+
+cdef inline void elementwise_forward_part(Program *program, Workspace *space, Batch *batch, Operation *op) noexcept nogil:
+    cdef const real **rows = rows_of(space, batch, op.source)
+    cdef real *y = space.values[op.target]
+    cdef uint64 key = dropout_key(program.seed, batch.step, op.number)
+    cdef Py_ssize_t width = op.outputs
+    cdef Py_ssize_t i
+    cdef Blocks at = blocks_of(batch.count, width, batch.part, batch.parts)
+    while next_block(&at):
+        if at.column_end - at.column == width and rows != batch.input_rows:
+            i = at.row * width
+            elementwise_forward_run(op, batch, rows[at.row], y + i, (at.row_end - at.row) * width, i, key)
+            continue
+        for i in range(at.row, at.row_end):
+            elementwise_forward_run(
+                op, batch, rows[i] + at.column, y + i * width + at.column, at.column_end - at.column,
+                i * width + at.column, key,
+            )
+
+
+cdef inline void softmax_forward_part(Workspace *space, Batch *batch, Operation *op) noexcept nogil:
+    cdef const real **rows = rows_of(space, batch, op.source)
+    cdef real *y = space.values[op.target]
+    cdef real total
+    cdef Py_ssize_t i
+    for i in range(share(batch.count, batch.part, batch.parts), share(batch.count, batch.part + 1, batch.parts)):
+        softmax_row(rows[i], y + i * op.outputs, op.outputs, &total)
+
+
+cdef inline Split meet(Split now, Split wanted, int parts) noexcept nogil:
+    """Wait for the other threads, unless what comes next reads only what this thread wrote."""
+    if now != WHOLE and now != wanted:
+        pool_barrier(parts)
+    return wanted
+
+
+cdef inline Split forward(Program *program, Workspace *space, Batch *batch, int count) noexcept nogil:
+    """Run the first `count` operations on a batch; returns how the last result is split."""
+    cdef Split split = WHOLE
+    cdef Operation *op
+    cdef int i
+    for i in range(count):
+        op = &program.ops[i]
+        if op.kind == DENSE:
+            meet(split, WHOLE, batch.parts)
+            dense_forward_part(program, space, batch, op)
+            split = BY_BLOCKS
+        elif op.kind == ACTIVATION and op.activation == SOFTMAX:
+            split = meet(split, BY_ROWS, batch.parts)
+            softmax_forward_part(space, batch, op)
+        elif space.values[op.target] != space.values[op.source] or (
+            op.kind != FLATTEN and (op.kind != DROPOUT or batch.training)
+        ):
+            split = meet(split, BY_BLOCKS, batch.parts)
+            elementwise_forward_part(program, space, batch, op)
+    return split
+
+
+# ---- loss -------------------------------------------------------------------------------------------
+
+cdef inline double norm_of(Program *program, Batch *batch, Targets *targets, Py_ssize_t row) noexcept nogil:
+    """What the sum of the losses of a batch, which starts at `row`, is divided by."""
+    cdef double total = batch.count
+    cdef Py_ssize_t i
+    if program.loss == HALF_SQUARED_ERROR:
+        return 1
+    if targets.weights != NULL:
+        total = 0
+        for i in range(batch.count):
+            total += targets.weights[targets.order[row + i] if targets.order != NULL else row + i]
+    if program.loss == SOFTMAX_CROSS_ENTROPY:
+        return total
+    return total * program.sizes[program.end]
+
+
+cdef inline void loss_part(
+    Program *program, Workspace *space, Batch *batch, Targets *targets, Py_ssize_t row, double norm,
+    double *losses, Py_ssize_t *correct,
+) noexcept nogil:
+    """This thread's rows: their losses (times their weights), right answers, and slopes over the norm."""
+    cdef const real **rows = rows_of(space, batch, program.end)
+    cdef real *slopes = space.deltas[program.end]
+    cdef Py_ssize_t width = program.sizes[program.end]
+    cdef double inverse = 1 / norm if norm != 0 else 0
+    cdef double weight
+    cdef const real *t
+    cdef long long label
+    cdef Py_ssize_t i, j
+    for i in range(share(batch.count, batch.part, batch.parts), share(batch.count, batch.part + 1, batch.parts)):
+        j = targets.order[row + i] if targets.order != NULL else row + i
+        weight = targets.weights[j] if targets.weights != NULL else 1
+        t = targets.values + j * width if targets.values != NULL else NULL
+        label = targets.labels[j] if targets.labels != NULL else 0
+        if program.metric != NO_METRIC:  # first: the slopes may overwrite the outputs
+            correct[i] = correct_row(program.metric, rows[i], t, label, width, program.boundary)
+        if program.loss != SOFTMAX_CROSS_ENTROPY:
+            losses[i] = weight * loss_row(
+                program.loss, rows[i], t, slopes + i * width, width, program.loss_parameter, <real>(weight * inverse)
+            )
+        elif t == NULL:
+            losses[i] = weight * cross_entropy_label(
+                rows[i], label, slopes + i * width, width, <real>(weight * inverse)
+            )
+        else:
+            losses[i] = weight * cross_entropy_row(rows[i], t, slopes + i * width, width, <real>(weight * inverse))
+
+
+# ---- backward ---------------------------------------------------------------------------------------
+
+cdef inline void dense_backward_part(
+    Program *program, Workspace *space, Batch *batch, Operation *op, const Rates *rates,
+) noexcept nogil:
+    """Gradients of the input, the weights and the bias; then, with `rates`, their update at once.
+
+    The update may overwrite the weights here because the gradient of the input is taken with the
+    transposed copy.
+    """
+    cdef const real **rows = rows_of(space, batch, op.source)
+    cdef const real *d_z = space.deltas[op.target]
+    cdef Blocks at
+    if op.turned != NULL:
+        at = blocks_of(batch.count, op.inputs, batch.part, batch.parts)
+        while next_block(&at):
+            forward_block(
+                space.rows[op.target + program.buffers], op.turned, NULL, space.deltas[op.source],
+                op.outputs, op.inputs, op.inputs, &at,
+            )
+    at = blocks_of(op.inputs, op.outputs, batch.part, batch.parts)
+    while next_block(&at):
+        weights_block(rows, d_z, program.gradients + op.weights, batch.count, op.outputs, &at)
+        if rates != NULL:
+            update_block(program, rates, op.weights, op.outputs, &at, True)
+    if op.bias >= 0:
+        at = blocks_of(1, op.outputs, batch.part, batch.parts)
+        while next_block(&at):
+            bias_block(d_z, program.gradients + op.bias, batch.count, op.outputs, &at)
+            if rates != NULL:
+                update_block(program, rates, op.bias, op.outputs, &at, False)
+
+
+cdef inline void elementwise_backward_part(
+    Program *program, Workspace *space, Batch *batch, Operation *op,
+) noexcept nogil:
+    cdef real *d_y = space.deltas[op.target]
+    cdef real *d_x = space.deltas[op.source]
+    cdef const real *z = space.values[op.source]
+    cdef const real *a = space.values[op.target]
+    cdef uint64 key = dropout_key(program.seed, batch.step, op.number)
+    cdef real scale = <real>(1.0 / (1.0 - op.rate))
+    cdef Py_ssize_t width = op.outputs
+    cdef Py_ssize_t i, run, row
+    cdef Blocks at = blocks_of(batch.count, width, batch.part, batch.parts)
+    while next_block(&at):
+        # Whole rows are one run; of narrower blocks each row is a run of its own.
+        run = at.column_end - at.column
+        row = at.row
+        while row < at.row_end:
+            i = row * width + at.column
+            if run == width:
+                run = (at.row_end - at.row) * width
+                row = at.row_end
+            row += 1
+            if op.kind == ACTIVATION:
+                slope_run(op.activation, z + i, a + i, d_y + i, d_x + i, run)
+            elif op.kind == DROPOUT and batch.training:
+                dropout_run(d_y + i, d_x + i, run, <uint32>i, scale, threshold(op.rate), key)
+            elif d_x != d_y:
+                memcpy(d_x + i, d_y + i, run * sizeof(real))
+
+
+cdef inline void backward(
+    Program *program, Workspace *space, Batch *batch, Split split, const Rates *rates,
+) noexcept nogil:
+    """All gradients, from the slopes at the end; with `rates`, the update of each layer right after its own."""
+    cdef Operation *op
+    cdef int i
+    cdef Py_ssize_t n
+    for i in range(program.trained - 1, -1, -1):
+        op = &program.ops[i]
+        if op.kind == DENSE:
+            meet(split, WHOLE, batch.parts)
+            dense_backward_part(program, space, batch, op, rates)
+            split = BY_BLOCKS
+        elif space.values[op.source] == NULL:
+            continue  # nobody asks for the gradient of the input
+        elif op.kind == ACTIVATION and op.activation == SOFTMAX:
+            split = meet(split, BY_ROWS, batch.parts)
+            for n in range(share(batch.count, batch.part, batch.parts), share(batch.count, batch.part + 1, batch.parts)):
+                softmax_slope_row(
+                    space.values[op.target] + n * op.outputs, space.deltas[op.target] + n * op.outputs,
+                    space.deltas[op.source] + n * op.outputs, op.outputs,
+                )
+        elif space.deltas[op.target] != space.deltas[op.source] or (
+            op.kind != FLATTEN and (op.kind != DROPOUT or batch.training)
+        ):
+            split = meet(split, BY_BLOCKS, batch.parts)
+            elementwise_backward_part(program, space, batch, op)
+
+
+# ---- update -----------------------------------------------------------------------------------------
+
+cdef inline void update_block(
+    Program *program, const Rates *rates, Py_ssize_t offset, Py_ssize_t ld, Blocks *at, bint decays,
+) noexcept nogil:
+    """Update one block of the parameters (rows, ld) that start at `offset`."""
+    cdef Py_ssize_t i = offset + at.row * ld + at.column
+    cdef Py_ssize_t run = at.column_end - at.column
+    cdef Py_ssize_t row
+    cdef real *s
+    cdef real *t
+    if run == ld:
+        run = (at.row_end - at.row) * ld
+    for row in range(at.row, at.row_end):
+        s = program.states[0] + i if program.states[0] != NULL else NULL
+        t = program.states[1] + i if program.states[1] != NULL else NULL
+        update_run(rates, program.gradients + i, program.parameters + i, s, t, run, decays)
+        if run != at.column_end - at.column:
+            break
+        i += ld
+
+
+cdef inline void update_part(Program *program, const Rates *rates, int part, int parts) noexcept nogil:
+    """Update this thread's parameters from the gradients."""
+    cdef Operation *op
+    cdef Blocks at
+    cdef int i
+    for i in range(program.count):
+        op = &program.ops[i]
+        if op.kind != DENSE:
+            continue
+        at = blocks_of(op.inputs, op.outputs, part, parts)
+        while next_block(&at):
+            update_block(program, rates, op.weights, op.outputs, &at, True)
+        if op.bias >= 0:
+            at = blocks_of(1, op.outputs, part, parts)
+            while next_block(&at):
+                update_block(program, rates, op.bias, op.outputs, &at, False)
+
+
+cdef enum:
+    NORM_RUN = 4096  # values of the gradient whose squares are summed in one run, whatever the number of threads
+
+
+cdef inline void squares_part(Program *program, double *sums, int part, int parts) noexcept nogil:
+    """Sums of squares of this thread's runs of the gradient."""
+    cdef Py_ssize_t runs = (program.parameter_count + NORM_RUN - 1) // NORM_RUN
+    cdef Py_ssize_t i
+    for i in range(share(runs, part, parts), share(runs, part + 1, parts)):
+        sums[i] = squares(
+            program.gradients + i * NORM_RUN, min(NORM_RUN, program.parameter_count - i * NORM_RUN),
+            <real>program.hyper.clip_value,
+        )

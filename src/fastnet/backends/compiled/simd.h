@@ -1,0 +1,258 @@
+/* The vector type, and the few operations on it that C's vector extensions lack.
+ *
+ * One module is compiled per instruction set and dtype; which one this is follows from the compiler's
+ * own macros and from FASTNET_DOUBLE. Vectors have the instruction set's own size: wider ones are split
+ * by the compiler, badly. gcc and clang (also clang-cl) understand all of it.
+ */
+#ifndef FASTNET_SIMD_H
+#define FASTNET_SIMD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#include <arm_neon.h>
+#endif
+
+#ifdef FASTNET_DOUBLE
+typedef double real;
+typedef int64_t integer; /* as wide as a real */
+typedef uint64_t uinteger;
+#define FASTNET_DTYPE "float64"
+#else
+typedef float real;
+typedef int32_t integer;
+typedef uint32_t uinteger;
+#define FASTNET_DTYPE "float32"
+#endif
+
+/* MR x NV vectors is the register tile: as many accumulators as leave registers for one row of B and
+ * one broadcast element of A. */
+#if defined(__AVX512F__)
+#define FASTNET_ISA "avx512"
+#define FASTNET_BYTES 64
+#define FASTNET_NV 4
+#elif defined(__AVX2__) && defined(__FMA__)
+#define FASTNET_ISA "avx2"
+#define FASTNET_BYTES 32
+#define FASTNET_NV 2
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#define FASTNET_ISA "neon"
+#define FASTNET_BYTES 16
+#define FASTNET_NV 4
+#else
+#define FASTNET_ISA "baseline"
+#define FASTNET_BYTES 16
+#define FASTNET_NV 2
+#endif
+#define FASTNET_MR 6
+#define FASTNET_LANES (FASTNET_BYTES / (int)sizeof(real))
+
+/* Unaligned and allowed to alias, so that any real* can be read as a vector. */
+typedef real vreal __attribute__((vector_size(FASTNET_BYTES), aligned(sizeof(real)), may_alias));
+typedef integer vint __attribute__((vector_size(FASTNET_BYTES), aligned(sizeof(real)), may_alias));
+typedef uinteger vbit __attribute__((vector_size(FASTNET_BYTES), aligned(sizeof(real)), may_alias));
+
+#define SIMD static inline __attribute__((always_inline))
+#define FASTNET_FORCED __attribute__((always_inline)) void
+
+SIMD vreal vload(const real *p) { return *(const vreal *)p; }
+SIMD void vstore(real *p, vreal v) { *(vreal *)p = v; }
+SIMD vreal vset1(real x) { return x - (vreal){0}; } /* not x + 0: that loses the sign of -0 */
+SIMD vreal vdiv(vreal a, vreal b) { return a / b; } /* Cython's own / tests for 0, unless told otherwise */
+
+/* ---- the first n lanes only, 0 < n <= LANES; the others are read as zero, and never written ---- */
+
+#if FASTNET_BYTES == 64 && defined(FASTNET_DOUBLE)
+SIMD vreal vload_n(const real *p, ptrdiff_t n) {
+    return (vreal)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1u), p);
+}
+SIMD void vstore_n(real *p, vreal v, ptrdiff_t n) {
+    _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1u), (__m512d)v);
+}
+#elif FASTNET_BYTES == 64
+SIMD vreal vload_n(const real *p, ptrdiff_t n) {
+    return (vreal)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
+}
+SIMD void vstore_n(real *p, vreal v, ptrdiff_t n) {
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
+}
+#elif FASTNET_BYTES == 32
+/* A window on this table is a mask with n leading ones. */
+static const integer fastnet_window[2 * FASTNET_LANES] = {
+#ifdef FASTNET_DOUBLE
+    -1, -1, -1, -1, 0, 0, 0, 0
+#else
+    -1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0
+#endif
+};
+SIMD __m256i fastnet_mask(ptrdiff_t n) {
+    return _mm256_loadu_si256((const __m256i *)(fastnet_window + FASTNET_LANES - n));
+}
+#ifdef FASTNET_DOUBLE
+SIMD vreal vload_n(const real *p, ptrdiff_t n) { return (vreal)_mm256_maskload_pd(p, fastnet_mask(n)); }
+SIMD void vstore_n(real *p, vreal v, ptrdiff_t n) { _mm256_maskstore_pd(p, fastnet_mask(n), (__m256d)v); }
+#else
+SIMD vreal vload_n(const real *p, ptrdiff_t n) { return (vreal)_mm256_maskload_ps(p, fastnet_mask(n)); }
+SIMD void vstore_n(real *p, vreal v, ptrdiff_t n) { _mm256_maskstore_ps(p, fastnet_mask(n), (__m256)v); }
+#endif
+#else
+SIMD vreal vload_n(const real *p, ptrdiff_t n) {
+    vreal v = {0};
+    v[0] = p[0];
+    if (n > 1) v[1] = p[1];
+#ifndef FASTNET_DOUBLE
+    if (n > 2) v[2] = p[2];
+    if (n > 3) v[3] = p[3];
+#endif
+    return v;
+}
+SIMD void vstore_n(real *p, vreal v, ptrdiff_t n) {
+    p[0] = v[0];
+    if (n > 1) p[1] = v[1];
+#ifndef FASTNET_DOUBLE
+    if (n > 2) p[2] = v[2];
+    if (n > 3) p[3] = v[3];
+#endif
+}
+#endif
+
+/* The first n lanes of v, and `fill` in the others. */
+SIMD vreal vfill_n(vreal v, ptrdiff_t n, real fill) {
+#if FASTNET_BYTES == 64 && defined(FASTNET_DOUBLE)
+    return (vreal)_mm512_mask_mov_pd(_mm512_set1_pd(fill), (__mmask8)((1u << n) - 1u), (__m512d)v);
+#elif FASTNET_BYTES == 64
+    return (vreal)_mm512_mask_mov_ps(_mm512_set1_ps(fill), (__mmask16)((1u << n) - 1u), (__m512)v);
+#else
+    for (int i = 0; i < FASTNET_LANES; i++) v[i] = i < n ? v[i] : fill;
+    return v;
+#endif
+}
+
+/* ---- comparisons give masks of all ones or all zeros; gcc's C has no ?: on vectors ---- */
+
+SIMD vint vlt(vreal a, vreal b) { return (vint)(a < b); }
+SIMD vint vle(vreal a, vreal b) { return (vint)(a <= b); }
+SIMD vint veq(vreal a, vreal b) { return (vint)(a == b); }
+#if FASTNET_BYTES == 64
+SIMD vreal vselect(vint mask, vreal yes, vreal no) { /* 0xca is the truth table of mask ? yes : no */
+    return (vreal)_mm512_ternarylogic_epi32((__m512i)mask, (__m512i)yes, (__m512i)no, 0xca);
+}
+#elif FASTNET_BYTES == 32
+SIMD vreal vselect(vint mask, vreal yes, vreal no) {
+    return (vreal)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)mask);
+}
+#else
+SIMD vreal vselect(vint mask, vreal yes, vreal no) {
+    return (vreal)((mask & (vint)yes) | (~mask & (vint)no));
+}
+#endif
+
+/* The larger, the smaller; where either is NaN: b. So vmax(zero, z) keeps a NaN of z. That is what x86's
+ * instructions do, but neither NEON's nor, without -ffast-math, the compilers' own. */
+#if FASTNET_BYTES == 64 && defined(FASTNET_DOUBLE)
+SIMD vreal vmax(vreal a, vreal b) { return (vreal)_mm512_max_pd((__m512d)a, (__m512d)b); }
+SIMD vreal vmin(vreal a, vreal b) { return (vreal)_mm512_min_pd((__m512d)a, (__m512d)b); }
+#elif FASTNET_BYTES == 64
+SIMD vreal vmax(vreal a, vreal b) { return (vreal)_mm512_max_ps((__m512)a, (__m512)b); }
+SIMD vreal vmin(vreal a, vreal b) { return (vreal)_mm512_min_ps((__m512)a, (__m512)b); }
+#elif FASTNET_BYTES == 32 && defined(FASTNET_DOUBLE)
+SIMD vreal vmax(vreal a, vreal b) { return (vreal)_mm256_max_pd((__m256d)a, (__m256d)b); }
+SIMD vreal vmin(vreal a, vreal b) { return (vreal)_mm256_min_pd((__m256d)a, (__m256d)b); }
+#elif FASTNET_BYTES == 32
+SIMD vreal vmax(vreal a, vreal b) { return (vreal)_mm256_max_ps((__m256)a, (__m256)b); }
+SIMD vreal vmin(vreal a, vreal b) { return (vreal)_mm256_min_ps((__m256)a, (__m256)b); }
+#elif (defined(__x86_64__) || defined(_M_X64)) && defined(FASTNET_DOUBLE)
+SIMD vreal vmax(vreal a, vreal b) { return (vreal)_mm_max_pd((__m128d)a, (__m128d)b); }
+SIMD vreal vmin(vreal a, vreal b) { return (vreal)_mm_min_pd((__m128d)a, (__m128d)b); }
+#elif defined(__x86_64__) || defined(_M_X64)
+SIMD vreal vmax(vreal a, vreal b) { return (vreal)_mm_max_ps((__m128)a, (__m128)b); }
+SIMD vreal vmin(vreal a, vreal b) { return (vreal)_mm_min_ps((__m128)a, (__m128)b); }
+#else
+SIMD vreal vmax(vreal a, vreal b) { return vselect(vlt(b, a), a, b); }
+SIMD vreal vmin(vreal a, vreal b) { return vselect(vlt(a, b), a, b); }
+#endif
+
+/* ---- bits and conversions ---- */
+
+SIMD vint vbits(vreal v) { return (vint)v; }
+SIMD vreal vfrombits(vint v) { return (vreal)v; }
+SIMD vint viset1(integer x) { return x - (vint){0}; }
+SIMD vint vshl(vint v, int n) { return v << n; }
+SIMD vint vshr(vint v, int n) { return (vint)((vbit)v >> n); } /* zeros come in from above */
+SIMD vreal vtoreal(vint v) { return __builtin_convertvector(v, vreal); }
+SIMD vint vtoint(vreal v) { return __builtin_convertvector(v, vint); } /* towards zero */
+SIMD vreal vabs(vreal v) { return (vreal)(vbits(v) & ~vbits(vset1((real)-0.0))); }
+SIMD vreal vneg(vreal v) { return (vreal)(vbits(v) ^ vbits(vset1((real)-0.0))); }
+SIMD vreal vcopysign(vreal size, vreal sign) {
+    vint top = vbits(vset1((real)-0.0));
+    return (vreal)((vbits(size) & ~top) | (vbits(sign) & top));
+}
+
+SIMD vreal vsqrt(vreal v) {
+#if FASTNET_BYTES == 64 && defined(FASTNET_DOUBLE)
+    return (vreal)_mm512_sqrt_pd((__m512d)v);
+#elif FASTNET_BYTES == 64
+    return (vreal)_mm512_sqrt_ps((__m512)v);
+#elif FASTNET_BYTES == 32 && defined(FASTNET_DOUBLE)
+    return (vreal)_mm256_sqrt_pd((__m256d)v);
+#elif FASTNET_BYTES == 32
+    return (vreal)_mm256_sqrt_ps((__m256)v);
+#else
+    for (int i = 0; i < FASTNET_LANES; i++)
+#ifdef FASTNET_DOUBLE
+        v[i] = __builtin_sqrt(v[i]);
+#else
+        v[i] = __builtin_sqrtf(v[i]);
+#endif
+    return v;
+#endif
+}
+
+/* ---- across the lanes, always in the same order: halves are added to halves ---- */
+
+SIMD real vsum(vreal v) {
+    real x[FASTNET_LANES];
+    memcpy(x, &v, sizeof x);
+    for (int width = FASTNET_LANES / 2; width; width /= 2)
+        for (int i = 0; i < width; i++) x[i] += x[i + width];
+    return x[0];
+}
+SIMD real vhighest(vreal v) { /* NaN in some lane: unspecified */
+    real x[FASTNET_LANES];
+    memcpy(x, &v, sizeof x);
+    for (int width = FASTNET_LANES / 2; width; width /= 2)
+        for (int i = 0; i < width; i++) x[i] = x[i] < x[i + width] ? x[i + width] : x[i];
+    return x[0];
+}
+
+/* ---- the floating-point mode: subnormals cost a hundred cycles each, so they are flushed ---- */
+
+SIMD uint64_t fastnet_flush(void) { /* returns the mode to restore */
+#if defined(__x86_64__) || defined(_M_X64)
+    uint32_t mode = _mm_getcsr();
+    _mm_setcsr(mode | 0x8040u); /* flush to zero, denormals are zero */
+    return mode;
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    uint64_t mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode | (1ull << 24)));
+    return mode;
+#else
+    return 0;
+#endif
+}
+SIMD void fastnet_restore(uint64_t mode) {
+#if defined(__x86_64__) || defined(_M_X64)
+    _mm_setcsr((uint32_t)mode);
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode));
+#else
+    (void)mode;
+#endif
+}
+
+#endif

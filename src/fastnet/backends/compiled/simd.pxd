@@ -1,0 +1,56 @@
+"""The vector type of simd.h, as Cython sees it.
+
+`vreal` and `vint` are declared as numbers, so that `+ - * /` between vectors compile to themselves.
+Comparisons do not (Cython would take them for one truth value): use `vlt` and its like. Mixing a
+`real` into an expression works in C, but Cython may give a temporary the wrong type: use `vset1`.
+"""
+
+cdef extern from "simd.h" nogil:
+    ctypedef double real
+    ctypedef long long integer
+    ctypedef double vreal
+    ctypedef long long vint
+
+    # A return type that makes gcc and clang inline a function wherever it is called: tiles are written once,
+    # with the number of rows and vectors as arguments, and each call compiles to its own unrolled loop.
+    ctypedef void forced "FASTNET_FORCED"
+
+    enum:
+        MR "FASTNET_MR"
+        NV "FASTNET_NV"
+        LANES "FASTNET_LANES"
+        VECTOR_BYTES "FASTNET_BYTES"
+    const char *DTYPE "FASTNET_DTYPE"
+    const char *ISA "FASTNET_ISA"
+
+    vreal vload(const real *p)
+    void vstore(real *p, vreal v)
+    vreal vload_n(const real *p, Py_ssize_t n)
+    void vstore_n(real *p, vreal v, Py_ssize_t n)
+    vreal vfill_n(vreal v, Py_ssize_t n, real fill)
+    vreal vset1(real x)
+    vint viset1(integer x)
+    vreal vdiv(vreal a, vreal b)
+
+    vint vlt(vreal a, vreal b)
+    vint vle(vreal a, vreal b)
+    vint veq(vreal a, vreal b)
+    vreal vselect(vint mask, vreal yes, vreal no)
+    vreal vmax(vreal a, vreal b)
+    vreal vmin(vreal a, vreal b)
+
+    vint vbits(vreal v)
+    vint vshl(vint v, int n)
+    vint vshr(vint v, int n)
+    vreal vfrombits(vint v)
+    vreal vtoreal(vint v)
+    vint vtoint(vreal v)
+    vreal vabs(vreal v)
+    vreal vneg(vreal v)
+    vreal vcopysign(vreal size, vreal sign)
+    vreal vsqrt(vreal v)
+    real vsum(vreal v)
+    real vhighest(vreal v)
+
+    unsigned long long fastnet_flush()
+    void fastnet_restore(unsigned long long mode)

@@ -1,0 +1,97 @@
+"""The optimizers' updates of the flat parameter vector."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from fastnet.backends.reference.arrays import Array
+
+
+def update(
+    gradients: Array,
+    decay: Array,
+    parameters: Array,
+    state: Array,
+    name: str,
+    hyper: Mapping[str, float],
+    learning_rate: float,
+    step: int,
+) -> None:
+    """One update, step = 1, 2, ...: gradients, decay (P,) -> parameters (P,), state (S, P).
+
+    `decay` is 1 where weight decay applies, else 0. The gradient is clipped by value, then by norm,
+    then decay is added (AdamW: taken from the weights themselves).
+    """
+    g, w, lr = gradients, parameters, learning_rate
+    if hyper["clip_value"]:
+        g = np.clip(g, -hyper["clip_value"], hyper["clip_value"])
+    if hyper["clip_norm"]:
+        norm = math.sqrt(float(np.sum(np.square(g, dtype=np.float64))))
+        if norm > hyper["clip_norm"]:
+            g = g * g.dtype.type(hyper["clip_norm"] / norm)
+    if hyper["weight_decay"]:
+        if name == "adamw":
+            w -= decay * w.dtype.type(lr * hyper["weight_decay"]) * w
+        else:
+            g = g + decay * g.dtype.type(hyper["weight_decay"]) * w
+    UPDATES[name](g, w, state, hyper, lr, step)
+
+
+def _sgd(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, step: int) -> None:
+    if len(state) == 0:
+        w -= lr * g
+        return
+    v = state[0]
+    v *= h["momentum"]
+    v += g
+    w -= lr * (g + h["momentum"] * v) if h["nesterov"] else lr * v
+
+
+def _adagrad(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, step: int) -> None:
+    s = state[0]
+    s += g * g
+    w -= lr * g / (np.sqrt(s) + h["epsilon"])
+
+
+def _rmsprop(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, step: int) -> None:
+    s = state[0]
+    s *= h["rho"]
+    s += (1 - h["rho"]) * g * g
+    w -= lr * g / (np.sqrt(s) + h["epsilon"])
+
+
+def _adam(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, step: int) -> None:
+    m, v = state
+    m *= h["beta1"]
+    m += (1 - h["beta1"]) * g
+    v *= h["beta2"]
+    v += (1 - h["beta2"]) * (g * g)
+    denominator = np.sqrt(v)
+    denominator *= 1 / math.sqrt(1 - h["beta2"] ** step)
+    denominator += h["epsilon"]
+    w -= lr / (1 - h["beta1"] ** step) * m / denominator
+
+
+def _rprop(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, step: int) -> None:
+    last, size = state
+    if step == 1:
+        size[...] = lr
+    agreement = g * last
+    size[agreement > 0] *= h["eta_plus"]
+    size[agreement < 0] *= h["eta_minus"]
+    np.clip(size, h["step_min"], h["step_max"], out=size)
+    last[...] = np.where(agreement < 0, 0, g)
+    w -= np.sign(last) * size
+
+
+UPDATES: dict[str, Callable[[Array, Array, Array, Mapping[str, float], float, int], None]] = {
+    "sgd": _sgd,
+    "adagrad": _adagrad,
+    "rmsprop": _rmsprop,
+    "adam": _adam,
+    "adamw": _adam,
+    "rprop": _rprop,
+}
