@@ -11,6 +11,7 @@ in a shuffled batch lie anywhere, are given by pointers.
 
 from fastnet.backends.compiled.simd cimport (
     LANES, MR, NV, forced, real, vload, vload_n, vreal, vset1, vstore, vstore_n,
+    vsum,
 )
 
 # ---- blocks: how a result is shared between threads -------------------------------------------------
@@ -105,6 +106,22 @@ cdef inline forced forward_rows(
         forward_tile(rows + i, b, bias, c + i * ldc, terms, ldb, ldc, tail, 1, V, full)
 
 
+cdef inline void forward_column(
+    const real **rows, const real *b, const real *bias, real *c, Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    """c[n] = rows[n] . b + bias for a single output: lanes along the sum, where a tile would fill but one lane."""
+    cdef vreal sums
+    cdef Py_ssize_t whole = terms - terms % LANES
+    cdef Py_ssize_t n, k
+    for n in range(first, last):
+        sums = vset1(0)
+        for k from 0 <= k < whole by LANES:
+            sums = sums + vload(rows[n] + k) * vload(b + k)
+        if whole < terms:
+            sums = sums + vload_n(rows[n] + whole, terms - whole) * vload_n(b + whole, terms - whole)
+        c[n] = vsum(sums) + (bias[0] if bias != NULL else 0)
+
+
 cdef inline void forward_block(
     const real **rows, const real *b, const real *bias, real *c,
     Py_ssize_t terms, Py_ssize_t ldb, Py_ssize_t ldc, Blocks *at,
@@ -114,6 +131,9 @@ cdef inline void forward_block(
     cdef Py_ssize_t count = at.row_end - at.row
     cdef Py_ssize_t vectors = (width + LANES - 1) // LANES
     cdef Py_ssize_t tail = width - (vectors - 1) * LANES
+    if ldc == 1:
+        forward_column(rows, b, bias, c, terms, at.row, at.row_end)
+        return
     rows += at.row
     b += at.column
     c += at.row * ldc + at.column
@@ -200,6 +220,26 @@ cdef inline forced weights_rows(
         weights_tile(rows, d_z, d_weights + i * ld, terms, i, ld, tail, 1, V, full)
 
 
+cdef inline void weights_column(
+    const real **rows, const real *d_z, real *d_weights, Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    """d_weights[i] = sum over n of rows[n][i] d_z[n] for a single output: lanes along the inputs."""
+    cdef vreal sums
+    cdef Py_ssize_t i = first
+    cdef Py_ssize_t n
+    while i + LANES <= last:
+        sums = vset1(0)
+        for n in range(terms):
+            sums = sums + vload(rows[n] + i) * vset1(d_z[n])
+        vstore(d_weights + i, sums)
+        i += LANES
+    if i < last:
+        sums = vset1(0)
+        for n in range(terms):
+            sums = sums + vload_n(rows[n] + i, last - i) * vset1(d_z[n])
+        vstore_n(d_weights + i, sums, last - i)
+
+
 cdef inline void weights_block(
     const real **rows, const real *d_z, real *d_weights, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
 ) noexcept nogil:
@@ -207,6 +247,9 @@ cdef inline void weights_block(
     cdef Py_ssize_t width = at.column_end - at.column
     cdef Py_ssize_t vectors = (width + LANES - 1) // LANES
     cdef Py_ssize_t tail = width - (vectors - 1) * LANES
+    if ld == 1:
+        weights_column(rows, d_z, d_weights, terms, at.row, at.row_end)
+        return
     d_z += at.column
     d_weights += at.column
     if width == NV * LANES:

@@ -212,22 +212,40 @@ SIMD vreal vsqrt(vreal v) {
 #endif
 }
 
-/* ---- across the lanes, always in the same order: halves are added to halves ---- */
+/* ---- across the lanes, always in the same order: the upper half is added to the lower ---- */
 
+#if FASTNET_BYTES == 64 && defined(FASTNET_DOUBLE)
+SIMD real vsum(vreal v) { return _mm512_reduce_add_pd((__m512d)v); }
+SIMD real vhighest(vreal v) { return _mm512_reduce_max_pd((__m512d)v); }
+#elif FASTNET_BYTES == 64
+SIMD real vsum(vreal v) { return _mm512_reduce_add_ps((__m512)v); }
+SIMD real vhighest(vreal v) { return _mm512_reduce_max_ps((__m512)v); }
+#else
+typedef real vhalf __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 SIMD real vsum(vreal v) {
-    real x[FASTNET_LANES];
-    memcpy(x, &v, sizeof x);
-    for (int width = FASTNET_LANES / 2; width; width /= 2)
-        for (int i = 0; i < width; i++) x[i] += x[i + width];
-    return x[0];
+    vhalf h;
+#if FASTNET_BYTES == 32
+    vhalf upper;
+    memcpy(&h, &v, 16);
+    memcpy(&upper, (const char *)&v + 16, 16);
+    h += upper;
+#else
+    h = v;
+#endif
+#ifdef FASTNET_DOUBLE
+    return h[0] + h[1];
+#else
+    return (h[0] + h[2]) + (h[1] + h[3]);
+#endif
 }
-SIMD real vhighest(vreal v) { /* NaN in some lane: unspecified */
+SIMD real vhighest(vreal v) { /* where some lane is NaN: unspecified */
     real x[FASTNET_LANES];
     memcpy(x, &v, sizeof x);
     for (int width = FASTNET_LANES / 2; width; width /= 2)
         for (int i = 0; i < width; i++) x[i] = x[i] < x[i + width] ? x[i + width] : x[i];
     return x[0];
 }
+#endif
 
 /* ---- the floating-point mode: subnormals cost a hundred cycles each, so they are flushed ---- */
 
