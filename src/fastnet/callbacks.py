@@ -10,8 +10,6 @@ import csv
 import math
 import os
 import string
-import sys
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -20,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.arrays import as_count, as_number
-from fastnet.errors import GradientWarning, OverfittingWarning
+from fastnet.errors import GradientWarning, OverfittingWarning, warn
 
 if TYPE_CHECKING:
     from fastnet.training import Trainer
@@ -344,7 +342,7 @@ class GradientMonitor(Callback):
     def _warn(self, trainer: Trainer, layer: int, message: str) -> None:
         if layer not in self._warned:
             self._warned.add(layer)
-            _warn(f"layer {layer} ({_describe(trainer, layer)}): gradients {message}", GradientWarning)
+            warn(f"layer {layer} ({_describe(trainer, layer)}): gradients {message}", GradientWarning)
 
 
 class OverfittingMonitor(Callback):
@@ -387,7 +385,7 @@ class OverfittingMonitor(Callback):
         self._seen = self._seen + 1 if training - validation > self.gap else 0
         if self._seen >= self.patience and not self._warned:
             self._warned = True
-            _warn(
+            warn(
                 f"overfitting: in epoch {epoch} the accuracy is {training:.4g} on the training data and "
                 f"{validation:.4g} on the validation data; more data, a smaller network, Dropout, "
                 "weight_decay or EarlyStopping help",
@@ -444,11 +442,3 @@ def _describe(trainer: Trainer, index: int) -> str:
     layer: Any = trainer.network.layers[index]
     parts = [str(getattr(layer, name)) for name in ("units", "activation") if hasattr(layer, name)]
     return f"{type(layer).__name__}({', '.join(parts)})"
-
-
-def _warn(message: str, category: type[Warning]) -> None:
-    """Issue a warning that points to the line outside of this package that started the training."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastnet."):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)

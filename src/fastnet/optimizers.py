@@ -75,7 +75,7 @@ class Optimizer:
         clip_value: float | None = None,
         **numbers: float,
     ) -> None:
-        self.learning_rate: Schedule = schedules.get(learning_rate)
+        self.learning_rate = learning_rate
         self._numbers: dict[str, float] = {
             "weight_decay": _number("weight_decay", weight_decay, 0.0, math.inf),
             **numbers,
@@ -87,11 +87,27 @@ class Optimizer:
             None if clip_value is None else _number("clip_value", clip_value, 0, math.inf, open_low=True)
         )
 
+    @property
+    def learning_rate(self) -> Schedule:
+        """Size of a step as a function of time; may be set, also to a number, while training goes on."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: float | Schedule) -> None:
+        self._learning_rate = schedules.get(learning_rate)
+
     def __getattr__(self, name: str) -> float:
         numbers: dict[str, float] = self.__dict__.get("_numbers", {})
         if name in numbers:
             return numbers[name]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self.__dict__.get("_numbers", {}) or name in self.__dict__ and name.startswith("clip_"):
+            raise AttributeError(
+                f"{name} of an optimizer cannot change, only learning_rate can; make a new {type(self).__name__}"
+            )
+        super().__setattr__(name, value)
 
     def hyper(self) -> dict[str, float]:
         """Return the numbers of the update by name; a clip of 0 means none."""

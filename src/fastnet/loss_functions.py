@@ -1,0 +1,68 @@
+"""Training by a loss of the user's own, a function ``(output, target) -> (value, d_output)``.
+
+The function is Python, so each batch goes out of the executor and back: forward, function, backward, update.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from fastnet.backends.reference import LOSS_SUM, NORM, ROW, STEP
+from fastnet.checks import Array, LossFunction
+from fastnet.evaluation import call_loss
+
+__all__ = ["FunctionExecutor"]
+
+
+class FunctionExecutor:
+    """An executor's `train` for a loss that is a function.
+
+    Parameters
+    ----------
+    executor : Executor
+        Made without a loss.
+    loss : callable
+        The function.
+    batch_size : int
+        Samples of one update.
+    """
+
+    def __init__(self, executor: Any, loss: LossFunction, batch_size: int) -> None:
+        self.executor, self.loss, self.batch_size = executor, loss, batch_size
+
+    def train(
+        self,
+        x: Array,
+        y: Array,
+        sample_weight: None,
+        order: Array,
+        learning_rates: Array,
+        progress: Array,
+        seconds: float,
+    ) -> bool:
+        """Train as `fastnet.backends.reference.Executor.train` does.
+
+        The loss of several batches is the mean of the function's values, weighted by their numbers of rows.
+        """
+        deadline = time.perf_counter() + seconds
+        while progress[ROW] < len(order):
+            row, step = int(progress[ROW]), int(progress[STEP]) + 1
+            rows = order[row : row + self.batch_size]
+            # The function may keep or change what it is given: it gets copies.
+            output = self.executor.forward(np.take(x, rows, axis=0), True, step).copy()
+            value, slope = call_loss(self.loss, output, y[rows])
+            if not (math.isfinite(value) and np.isfinite(slope).all()):
+                return False
+            self.executor.backward(slope)
+            self.executor.update(float(learning_rates[row // self.batch_size]), step)
+            progress[STEP] = step
+            progress[ROW] += len(rows)
+            progress[LOSS_SUM] += value * len(rows)
+            progress[NORM] += len(rows)
+            if time.perf_counter() >= deadline:
+                break
+        return True
