@@ -19,7 +19,7 @@ cdef class Executor:
     cdef int threads
     cdef double operations              # multiply-adds of one row, forward
     cdef Py_ssize_t inputs, outputs
-    cdef object lock, row, x, __weakref__
+    cdef object lock, copy_of_row, x, __weakref__
     cdef real *row_values
     cdef const real **input_rows
     cdef Py_ssize_t stride
@@ -58,9 +58,8 @@ cdef class Executor:
         p.hyper = _hyper(optimizer, hyper or {})
         p.seed = seed & 0xFFFFFFFFFFFFFFFF
         self._lower(name != loss)
-        self.row = np.empty(self.outputs, parameters.dtype)
-        row = self.row
-        self.row_values = &row[0]
+        row = outputs = np.empty(self.outputs, parameters.dtype)
+        self.row_values, self.copy_of_row = &row[0], outputs.copy
         self._allocate(&self.row_space, 1, False)
         if loss or gradients is not None:
             self._allocate(&self.space, batch_size, True)
@@ -189,9 +188,9 @@ cdef class Executor:
         job.deadline = job.value = 0
         return job
 
-    cdef int _parts(self, double operations) noexcept nogil:
-        """One thread below the size at which a second one pays."""
-        return self.threads if operations >= 300000 else 1
+    cdef int _parts(self, double operations, double worth) noexcept nogil:
+        """One thread below the number of multiply-adds from which a second one pays."""
+        return self.threads if operations >= worth else 1
 
     # ---- inference
 
@@ -203,7 +202,7 @@ cdef class Executor:
 
     def predict(self, const real[:, ::1] x, real[:, ::1] out):
         """out = the network's output, without dropout: x (N, I) -> out (N, O)."""
-        cdef int parts = self._parts(self.operations * x.shape[0])
+        cdef int parts = self._parts(self.operations * x.shape[0], PREDICTION_WORTH)
         cdef Job job
         if x.shape[0] == 0:
             return
@@ -239,6 +238,7 @@ cdef class Executor:
             PyBuffer_Release(&view)
             return None
         values = <const real *>view.buf
+        copy_of_row = self.copy_of_row
         with cython.critical_section(self):
             mode = fastnet_flush()
             sum = _not_finite(values, self.inputs)
@@ -250,14 +250,15 @@ cdef class Executor:
             rows = rows_of(&self.row_space, &batch, self.program.output)
             memcpy(self.row_values, rows[0], self.outputs * sizeof(real))
             fastnet_restore(mode)
-            PyBuffer_Release(&view)
-            if sum != 0:
-                raise ValueError("x must be finite, but holds NaN or infinity")
-            return self.row.copy()
+            result = copy_of_row()
+        PyBuffer_Release(&view)
+        if sum != 0:
+            raise ValueError("x must be finite, but holds NaN or infinity")
+        return result
 
     def evaluate(self, const real[:, ::1] x, y, const real[::1] sample_weight=None):
         """Loss as (sum, norm), and (correct, total) of the metric, without dropout."""
-        cdef int parts = self._parts(self.operations * x.shape[0])
+        cdef int parts = self._parts(self.operations * x.shape[0], PREDICTION_WORTH)
         cdef Py_ssize_t count = x.shape[0]
         cdef _Data data = _Data(x, y, sample_weight)
         cdef double[::1] losses = np.empty(count)
@@ -288,17 +289,25 @@ cdef class Executor:
 
     # ---- training
 
+    cdef int _check_rows(self, Py_ssize_t rows) except -1:
+        if self.program.gradients == NULL and self.program.parameter_count:
+            raise RuntimeError("the executor was made for prediction only, without gradients")
+        if rows > self.batch_size:
+            raise ValueError(f"x has {rows} rows; the executor was made for batches of at most {self.batch_size}")
+        return 0
+
     def loss_and_gradients(
         self, const real[:, ::1] x, y, const real[::1] sample_weight=None, bint training=False, uint64 step=1
     ):
-        """Loss of these rows; writes the gradients."""
+        """Loss of these rows, at most `batch_size`; writes the gradients."""
         cdef _Data data = _Data(x, y, sample_weight)
         cdef Job job
+        self._check_rows(x.shape[0])
         with self.lock:
             job = self._job(&x[0, 0], x.shape[0])
             job.targets, job.training, job.step = data.targets, training, step
             with nogil:
-                pool_run(_gradients_job, &job, self._parts(3 * self.operations * x.shape[0]))
+                pool_run(_gradients_job, &job, self._parts(3 * self.operations * x.shape[0], TRAINING_WORTH))
         return job.value
 
     def forward(self, const real[:, ::1] x, bint training=True, uint64 step=1):
@@ -308,11 +317,12 @@ cdef class Executor:
         cdef const real **rows
         cdef real[:, ::1] out = np.empty((x.shape[0], self.outputs), self.parameters.dtype)
         cdef Py_ssize_t i
+        self._check_rows(x.shape[0])
         with self.lock:
             job = self._job(&x[0, 0], x.shape[0])
             job.training, job.step = training, step
             with nogil:
-                pool_run(_forward_job, &job, self._parts(self.operations * x.shape[0]))
+                pool_run(_forward_job, &job, self._parts(self.operations * x.shape[0], TRAINING_WORTH))
             self.x, self.last_count, self.last_training, self.last_step = x, x.shape[0], training, step
             batch.input_rows = self.input_rows
             rows = rows_of(&self.space, &batch, self.program.end)
@@ -333,7 +343,7 @@ cdef class Executor:
                 self.space.deltas[self.program.end], &d_output[0, 0], self.last_count * self.outputs * sizeof(real)
             )
             with nogil:
-                pool_run(_backward_job, &job, self._parts(2 * self.operations * self.last_count))
+                pool_run(_backward_job, &job, self._parts(2 * self.operations * self.last_count, TRAINING_WORTH))
 
     def update(self, double learning_rate, uint64 step):
         """One update of the parameters from the gradients."""
@@ -342,7 +352,7 @@ cdef class Executor:
             job = self._job(NULL, 0)
             job.learning_rates, job.step = &learning_rate, step
             with nogil:
-                pool_run(_update_job, &job, self._parts(<double>self.program.parameter_count))
+                pool_run(_update_job, &job, self._parts(<double>self.program.parameter_count, TRAINING_WORTH))
 
     def train(
         self, const real[:, ::1] x, y, const real[::1] sample_weight, const long long[::1] order,
@@ -363,7 +373,7 @@ cdef class Executor:
             job.deadline = pool_seconds() + seconds
             job.look = max(1, <int>min(64.0, 3e6 / (work + 1)))
             with nogil:
-                pool_run(_train_job, &job, self._parts(work))
+                pool_run(_train_job, &job, self._parts(work, TRAINING_WORTH))
         PyErr_CheckSignals()
         return bool(job.finite)
 

@@ -2,7 +2,9 @@
 
 
 cdef enum:
-    PREDICT_ROWS = 96  # rows that a thread takes through the whole network at a time, so that activations stay in its cache
+    PREDICT_ROWS = 96           # that a thread takes through the whole network at a time: activations stay in its cache
+    PREDICTION_WORTH = 2000000  # multiply-adds of a call from which threads are woken: some 20 us
+    TRAINING_WORTH = 6000000    # multiply-adds of a step: its threads also meet at every layer
 
 
 cdef class _Data:

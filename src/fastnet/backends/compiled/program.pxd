@@ -5,6 +5,7 @@ one, and meet at a barrier where the next operation reads what others wrote. Two
 blocks (matrix products and what is elementwise) and by whole rows (softmax, losses).
 """
 
+from libc.math cimport NAN
 from libc.string cimport memcpy
 
 from fastnet.backends.compiled.activations cimport (
@@ -223,6 +224,10 @@ cdef inline void loss_part(
         weight = targets.weights[j] if targets.weights != NULL else 1
         t = targets.values + j * width if targets.values != NULL else NULL
         label = targets.labels[j] if targets.labels != NULL else 0
+        if label < 0 or label >= width:
+            # Labels were checked, but whoever shares the array may have changed it since.
+            losses[i] = NAN
+            continue
         if program.metric != NO_METRIC:  # first: the slopes may overwrite the outputs
             correct[i] = correct_row(program.metric, rows[i], t, label, width, program.boundary)
         if program.loss != SOFTMAX_CROSS_ENTROPY:
