@@ -103,9 +103,10 @@ class Optimizer:
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name in self.__dict__.get("_numbers", {}) or name in self.__dict__ and name.startswith("clip_"):
+        if name in self.__dict__.get("_numbers", {}) or (name in self.__dict__ and name.startswith("clip_")):
             raise AttributeError(
-                f"{name} of an optimizer cannot change, only learning_rate can; make a new {type(self).__name__}"
+                f"{name} cannot change, only the learning_rate of an optimizer can; "
+                f"make a new {type(self).__name__}"
             )
         super().__setattr__(name, value)
 

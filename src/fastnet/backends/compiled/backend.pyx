@@ -24,7 +24,9 @@ from fastnet.backends.compiled cimport vmath
 from fastnet.backends.compiled.gemm cimport (
     Blocks, bias_block, blocks_of, forward_block, next_block, transpose_rows, weights_block,
 )
-from fastnet.backends.compiled.pool cimport POOL_MOST, pool_barrier, pool_run, pool_seconds, pool_survive_fork
+from fastnet.backends.compiled.pool cimport (
+    POOL_MOST, pool_barrier, pool_naps, pool_run, pool_seconds, pool_survive_fork,
+)
 from fastnet.backends.compiled.program cimport (
     ACTIVATION, BY_ROWS, DENSE, DROPOUT, FLATTEN, NORM_RUN, WHOLE, Batch, Operation, Program, Split, Targets,
     Workspace, backward, forward, loss_part, meet, norm_of, rows_of, share, squares_part, threshold, update_part,

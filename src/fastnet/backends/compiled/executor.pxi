@@ -29,6 +29,7 @@ cdef class Executor:
     cdef Py_ssize_t last_count
     cdef bint last_training
     cdef uint64 last_step
+    cdef double alone_until             # when to try several threads again
 
     def __init__(
         self, graph, parameters, *, loss="", metric="", loss_parameter=1.0, optimizer="", hyper=None, gradients=None,
@@ -365,6 +366,9 @@ cdef class Executor:
         """
         cdef _Data data = _Data(x, y, sample_weight, order)
         cdef double work = 3 * self.operations * self.batch_size
+        cdef double before = progress[STEP]
+        cdef unsigned naps = pool_naps()
+        cdef int parts
         cdef Job job
         with self.lock:
             job = self._job(&x[0, 0], order.shape[0])
@@ -372,8 +376,12 @@ cdef class Executor:
             job.learning_rates, job.progress = &learning_rates[0], &progress[0]
             job.deadline = pool_seconds() + seconds
             job.look = max(1, <int>min(64.0, 3e6 / (work + 1)))
+            parts = self._parts(work, TRAINING_WORTH) if pool_seconds() >= self.alone_until else 1
             with nogil:
-                pool_run(_train_job, &job, self._parts(work, TRAINING_WORTH))
+                pool_run(_train_job, &job, parts)
+            if parts > 1 and pool_naps() - naps > 2 + (progress[STEP] - before) / 8:
+                # The cores are wanted by others; threads that wait for one another are slower than one.
+                self.alone_until = pool_seconds() + 1
         PyErr_CheckSignals()
         return bool(job.finite)
 

@@ -70,6 +70,7 @@ static struct {
     int arrived;        /* threads at the barrier */
     unsigned barriers;  /* barriers so far */
     int sleepers;       /* threads that wait for wake_up */
+    unsigned naps;      /* sleeps at barriers so far */
     struct {
         unsigned jobs; /* jobs that this worker was given so far */
         char own_cache_line[60];
@@ -84,10 +85,10 @@ static inline void pool_relax(void) {
 #endif
 }
 
-/* Wait until *counter differs from `old`. */
-static void pool_await(unsigned *counter, unsigned old) {
+/* Wait until *counter differs from `old`; returns whether that took so long that the thread slept. */
+static int pool_await(unsigned *counter, unsigned old) {
     for (int spin = 0; spin < POOL_SPINS; spin++) {
-        if (__atomic_load_n(counter, __ATOMIC_ACQUIRE) != old) return;
+        if (__atomic_load_n(counter, __ATOMIC_ACQUIRE) != old) return 0;
         pool_relax();
     }
     pool_lock(&pool.lock);
@@ -97,6 +98,7 @@ static void pool_await(unsigned *counter, unsigned old) {
     while (__atomic_load_n(counter, __ATOMIC_SEQ_CST) == old) pool_wait(&pool.wake_up, &pool.lock);
     __atomic_sub_fetch(&pool.sleepers, 1, __ATOMIC_SEQ_CST);
     pool_unlock(&pool.lock);
+    return 1;
 }
 
 /* Wake whoever waits for a counter that was just changed. */
@@ -116,10 +118,14 @@ static void pool_barrier(int parts) {
         __atomic_store_n(&pool.arrived, 0, __ATOMIC_RELAXED);
         __atomic_add_fetch(&pool.barriers, 1, __ATOMIC_SEQ_CST);
         pool_rouse();
-    } else {
-        pool_await(&pool.barriers, old);
+    } else if (pool_await(&pool.barriers, old)) {
+        __atomic_add_fetch(&pool.naps, 1, __ATOMIC_RELAXED);
     }
 }
+
+/* How often a thread slept at a barrier so far. Many naps in a job mean that its threads do not really
+ * run side by side: other processes want the cores. */
+static unsigned pool_naps(void) { return __atomic_load_n(&pool.naps, __ATOMIC_RELAXED); }
 
 static void pool_work(int part) {
     for (unsigned jobs = 0;; jobs++) {

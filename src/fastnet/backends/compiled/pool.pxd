@@ -7,5 +7,6 @@ cdef extern from "pool.h" nogil:
 
     void pool_run(pool_job job, void *context, int parts)
     void pool_barrier(int parts)
+    unsigned pool_naps()
     void pool_survive_fork()
     double pool_seconds()
