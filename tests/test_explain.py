@@ -88,7 +88,7 @@ LOSS_AND_OUTPUT = [
 def targets_for(loss: str, rng: np.random.Generator, samples: int, outputs: int) -> np.ndarray:
     if loss == "cross_entropy":
         return rng.integers(0, outputs, samples)
-    if loss == "perceptron":
+    if LOSSES[loss].targets == "sign":
         return rng.choice([-1.0, 1.0], (samples, outputs))
     return rng.uniform(0, 1, (samples, outputs))
 

@@ -1,7 +1,9 @@
 """Activations: a from z, and dz from da. The reference has the formulas.
 
-To add one: a name in the enum, its two lines here, and its name in `backend.pyx`'s table.
+To add one: a name in the enum, in `activation_names` and in `either_run`, and its lines in `activate` and `slope`.
 """
+
+from libc.math cimport INFINITY
 
 from fastnet.backends.compiled.simd cimport (
     LANES, forced, real, vabs, vfill_n, vhighest, vint, vle, vlt, vload, vload_n, vmax, vmin, vreal, vselect, vset1,
@@ -23,6 +25,23 @@ cdef enum Activation:
     SILU
     SOFTPLUS
     SOFTMAX
+
+
+cdef inline dict activation_names():
+    """Each by the name that Python knows it by."""
+    return {
+        "identity": IDENTITY,
+        "step": STEP_FUNCTION,
+        "sigmoid": SIGMOID,
+        "tanh": TANH,
+        "relu": RELU,
+        "leaky_relu": LEAKY_RELU,
+        "elu": ELU,
+        "gelu": GELU,
+        "silu": SILU,
+        "softplus": SOFTPLUS,
+        "softmax": SOFTMAX,
+    }
 
 
 cdef inline bint slope_needs_input(Activation f) noexcept nogil:
@@ -99,30 +118,6 @@ cdef inline forced activation_loop(Activation f, const real *z, real *a, Py_ssiz
         vstore_n(a + i, activate(f, vload_n(z + i, count - i)), count - i)
 
 
-cdef inline void activation_run(Activation f, const real *z, real *a, Py_ssize_t count) noexcept nogil:
-    """a[i] = f(z[i]), with a loop of its own for each f."""
-    if f == IDENTITY:
-        activation_loop(IDENTITY, z, a, count)
-    elif f == STEP_FUNCTION:
-        activation_loop(STEP_FUNCTION, z, a, count)
-    elif f == SIGMOID:
-        activation_loop(SIGMOID, z, a, count)
-    elif f == TANH:
-        activation_loop(TANH, z, a, count)
-    elif f == RELU:
-        activation_loop(RELU, z, a, count)
-    elif f == LEAKY_RELU:
-        activation_loop(LEAKY_RELU, z, a, count)
-    elif f == ELU:
-        activation_loop(ELU, z, a, count)
-    elif f == GELU:
-        activation_loop(GELU, z, a, count)
-    elif f == SILU:
-        activation_loop(SILU, z, a, count)
-    elif f == SOFTPLUS:
-        activation_loop(SOFTPLUS, z, a, count)
-
-
 cdef inline forced slope_loop(
     Activation f, const real *z, const real *a, const real *d_a, real *d_z, Py_ssize_t count,
 ) noexcept nogil:
@@ -137,37 +132,58 @@ cdef inline forced slope_loop(
         vstore_n(d_z + i, vload_n(d_a + i, n) * slope(f, vload_n(z + i, n), vload_n(a + i, n)), n)
 
 
+cdef inline forced either_loop(
+    Activation f, bint back, const real *z, real *a, const real *d_a, real *d_z, Py_ssize_t count,
+) noexcept nogil:
+    if back:
+        slope_loop(f, z, a, d_a, d_z, count)
+    else:
+        activation_loop(f, z, a, count)
+
+
+cdef inline forced either_run(
+    Activation f, bint back, const real *z, real *a, const real *d_a, real *d_z, Py_ssize_t count,
+) noexcept nogil:
+    """A loop of its own for each f, in each direction."""
+    if f == IDENTITY:
+        either_loop(IDENTITY, back, z, a, d_a, d_z, count)
+    elif f == STEP_FUNCTION:
+        either_loop(STEP_FUNCTION, back, z, a, d_a, d_z, count)
+    elif f == SIGMOID:
+        either_loop(SIGMOID, back, z, a, d_a, d_z, count)
+    elif f == TANH:
+        either_loop(TANH, back, z, a, d_a, d_z, count)
+    elif f == RELU:
+        either_loop(RELU, back, z, a, d_a, d_z, count)
+    elif f == LEAKY_RELU:
+        either_loop(LEAKY_RELU, back, z, a, d_a, d_z, count)
+    elif f == ELU:
+        either_loop(ELU, back, z, a, d_a, d_z, count)
+    elif f == GELU:
+        either_loop(GELU, back, z, a, d_a, d_z, count)
+    elif f == SILU:
+        either_loop(SILU, back, z, a, d_a, d_z, count)
+    elif f == SOFTPLUS:
+        either_loop(SOFTPLUS, back, z, a, d_a, d_z, count)
+
+
+cdef inline void activation_run(Activation f, const real *z, real *a, Py_ssize_t count) noexcept nogil:
+    """a[i] = f(z[i])."""
+    either_run(f, False, z, a, NULL, NULL, count)
+
+
 cdef inline void slope_run(
     Activation f, const real *z, const real *a, const real *d_a, real *d_z, Py_ssize_t count,
 ) noexcept nogil:
-    """d_z[i] = d_a[i] f'(z[i]), with a loop of its own for each f."""
-    if f == IDENTITY:
-        slope_loop(IDENTITY, z, a, d_a, d_z, count)
-    elif f == STEP_FUNCTION:
-        slope_loop(STEP_FUNCTION, z, a, d_a, d_z, count)
-    elif f == SIGMOID:
-        slope_loop(SIGMOID, z, a, d_a, d_z, count)
-    elif f == TANH:
-        slope_loop(TANH, z, a, d_a, d_z, count)
-    elif f == RELU:
-        slope_loop(RELU, z, a, d_a, d_z, count)
-    elif f == LEAKY_RELU:
-        slope_loop(LEAKY_RELU, z, a, d_a, d_z, count)
-    elif f == ELU:
-        slope_loop(ELU, z, a, d_a, d_z, count)
-    elif f == GELU:
-        slope_loop(GELU, z, a, d_a, d_z, count)
-    elif f == SILU:
-        slope_loop(SILU, z, a, d_a, d_z, count)
-    elif f == SOFTPLUS:
-        slope_loop(SOFTPLUS, z, a, d_a, d_z, count)
+    """d_z[i] = d_a[i] f'(z[i])."""
+    either_run(f, True, z, <real *>a, d_a, d_z, count)
 
 
 # ---- softmax, a row at a time -----------------------------------------------------------------------
 
 cdef inline real softmax_row(const real *z, real *a, Py_ssize_t count, real *total) noexcept nogil:
     """a = exp(z - max) / total for one row, and *total; returns the max. z and a may be the same."""
-    cdef real low = <real>-3e38
+    cdef real low = -<real>INFINITY
     cdef real highest
     cdef vreal most = vset1(low)
     cdef vreal sums = vset1(0)

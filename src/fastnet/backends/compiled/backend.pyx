@@ -41,45 +41,15 @@ ISA = (<bytes>_ISA).decode()
 DTYPE = (<bytes>_DTYPE).decode()
 VECTOR_BYTES = _VECTOR_BYTES
 
-_ACTIVATIONS = {
-    "identity": act.IDENTITY,
-    "step": act.STEP_FUNCTION,
-    "sigmoid": act.SIGMOID,
-    "tanh": act.TANH,
-    "relu": act.RELU,
-    "leaky_relu": act.LEAKY_RELU,
-    "elu": act.ELU,
-    "gelu": act.GELU,
-    "silu": act.SILU,
-    "softplus": act.SOFTPLUS,
-    "softmax": act.SOFTMAX,
-}
-_LOSSES = {
-    "": los.NO_LOSS,
-    "half_squared_error": los.HALF_SQUARED_ERROR,
-    "mean_squared_error": los.MEAN_SQUARED_ERROR,
-    "mean_absolute_error": los.MEAN_ABSOLUTE_ERROR,
-    "huber": los.HUBER,
-    "poisson": los.POISSON,
-    "sigmoid_binary_cross_entropy": los.SIGMOID_BINARY_CROSS_ENTROPY,
-    "softmax_cross_entropy": los.SOFTMAX_CROSS_ENTROPY,
-    "perceptron": los.PERCEPTRON,
-}
+_ACTIVATIONS = act.activation_names()
+_LOSSES = los.loss_names()
 # Output activation and loss that are computed together, from the total inputs of the output layer.
 _LOGITS = {
     ("softmax", "cross_entropy"): "softmax_cross_entropy",
     ("sigmoid", "binary_cross_entropy"): "sigmoid_binary_cross_entropy",
 }
 _METRICS = {"": los.NO_METRIC, "argmax": los.ARGMAX, "threshold": los.THRESHOLD, "sign": los.SIGN}
-_OPTIMIZERS = {
-    "": opt.NO_OPTIMIZER,
-    "sgd": opt.SGD_PLAIN,
-    "adagrad": opt.ADAGRAD,
-    "rmsprop": opt.RMSPROP,
-    "adam": opt.ADAM,
-    "adamw": opt.ADAMW,
-    "rprop": opt.RPROP,
-}
+_OPTIMIZERS = opt.optimizer_names()
 _KINDS = {"dense": DENSE, "activation": ACTIVATION, "dropout": DROPOUT, "flatten": FLATTEN}
 
 pool_survive_fork()

@@ -17,6 +17,7 @@ cdef class Executor:
     cdef readonly object graph, parameters, gradients, state
     cdef readonly Py_ssize_t batch_size
     cdef int threads
+    cdef double prediction_worth, training_worth
     cdef double operations              # multiply-adds of one row, forward
     cdef Py_ssize_t inputs, outputs
     cdef object lock, copy_of_row, x, __weakref__
@@ -33,7 +34,7 @@ cdef class Executor:
 
     def __init__(
         self, graph, parameters, *, loss="", metric="", loss_parameter=1.0, optimizer="", hyper=None, gradients=None,
-        state=None, batch_size=1, seed=0, threads=1,
+        state=None, batch_size=1, seed=0, threads=1, threads_from=None,
     ):
         cdef Program *p = &self.program
         cdef real[::1] values = parameters
@@ -42,6 +43,8 @@ cdef class Executor:
         cdef Py_ssize_t i
         self.graph, self.parameters, self.gradients, self.state = graph, parameters, gradients, state
         self.batch_size, self.threads = batch_size, min(threads, <int>POOL_MOST)
+        self.prediction_worth = PREDICTION_WORTH if threads_from is None else threads_from
+        self.training_worth = TRAINING_WORTH if threads_from is None else threads_from
         self.lock = threading.Lock()
         self.inputs, self.outputs = graph.size(0), graph.size(graph.output)
         p.parameters = &values[0] if values.shape[0] else NULL
@@ -203,7 +206,7 @@ cdef class Executor:
 
     def predict(self, const real[:, ::1] x, real[:, ::1] out):
         """out = the network's output, without dropout: x (N, I) -> out (N, O)."""
-        cdef int parts = self._parts(self.operations * x.shape[0], PREDICTION_WORTH)
+        cdef int parts = self._parts(self.operations * x.shape[0], self.prediction_worth)
         cdef Job job
         if x.shape[0] == 0:
             return
@@ -259,7 +262,7 @@ cdef class Executor:
 
     def evaluate(self, const real[:, ::1] x, y, const real[::1] sample_weight=None):
         """Loss as (sum, norm), and (correct, total) of the metric, without dropout."""
-        cdef int parts = self._parts(self.operations * x.shape[0], PREDICTION_WORTH)
+        cdef int parts = self._parts(self.operations * x.shape[0], self.prediction_worth)
         cdef Py_ssize_t count = x.shape[0]
         cdef _Data data = _Data(x, y, sample_weight)
         cdef double[::1] losses = np.empty(count)
@@ -308,7 +311,7 @@ cdef class Executor:
             job = self._job(&x[0, 0], x.shape[0])
             job.targets, job.training, job.step = data.targets, training, step
             with nogil:
-                pool_run(_gradients_job, &job, self._parts(3 * self.operations * x.shape[0], TRAINING_WORTH))
+                pool_run(_gradients_job, &job, self._parts(3 * self.operations * x.shape[0], self.training_worth))
         return job.value
 
     def forward(self, const real[:, ::1] x, bint training=True, uint64 step=1):
@@ -323,7 +326,7 @@ cdef class Executor:
             job = self._job(&x[0, 0], x.shape[0])
             job.training, job.step = training, step
             with nogil:
-                pool_run(_forward_job, &job, self._parts(self.operations * x.shape[0], TRAINING_WORTH))
+                pool_run(_forward_job, &job, self._parts(self.operations * x.shape[0], self.training_worth))
             self.x, self.last_count, self.last_training, self.last_step = x, x.shape[0], training, step
             batch.input_rows = self.input_rows
             rows = rows_of(&self.space, &batch, self.program.end)
@@ -344,7 +347,7 @@ cdef class Executor:
                 self.space.deltas[self.program.end], &d_output[0, 0], self.last_count * self.outputs * sizeof(real)
             )
             with nogil:
-                pool_run(_backward_job, &job, self._parts(2 * self.operations * self.last_count, TRAINING_WORTH))
+                pool_run(_backward_job, &job, self._parts(2 * self.operations * self.last_count, self.training_worth))
 
     def update(self, double learning_rate, uint64 step):
         """One update of the parameters from the gradients."""
@@ -353,7 +356,7 @@ cdef class Executor:
             job = self._job(NULL, 0)
             job.learning_rates, job.step = &learning_rate, step
             with nogil:
-                pool_run(_update_job, &job, self._parts(<double>self.program.parameter_count, TRAINING_WORTH))
+                pool_run(_update_job, &job, self._parts(<double>self.program.parameter_count, self.training_worth))
 
     def train(
         self, const real[:, ::1] x, y, const real[::1] sample_weight, const long long[::1] order,
@@ -376,7 +379,7 @@ cdef class Executor:
             job.learning_rates, job.progress = &learning_rates[0], &progress[0]
             job.deadline = pool_seconds() + seconds
             job.look = max(1, <int>min(64.0, 3e6 / (work + 1)))
-            parts = self._parts(work, TRAINING_WORTH) if pool_seconds() >= self.alone_until else 1
+            parts = self._parts(work, self.training_worth) if pool_seconds() >= self.alone_until else 1
             with nogil:
                 pool_run(_train_job, &job, parts)
             if parts > 1 and pool_naps() - naps > 2 + (progress[STEP] - before) / 8:

@@ -107,7 +107,7 @@ def loss_and_slope(
     cdef double norm
     cdef double total = 0
     cdef Py_ssize_t i
-    cdef double[::1] losses = np.empty(output.shape[0])
+    cdef double[::1] losses = np.zeros(output.shape[0])
     program.loss = _LOSSES[name]
     program.metric = los.NO_METRIC
     program.loss_parameter = <real>parameter

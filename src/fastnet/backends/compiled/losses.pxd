@@ -1,6 +1,6 @@
 """Losses of one row of outputs, and their slopes. The reference has the formulas.
 
-To add one: a name in the enum, its lines in `loss_vector`, and its name in `backend.pyx`'s table.
+To add one: a name in the enum and in `loss_names`, and its lines in `loss_vector`.
 """
 
 from libc.math cimport log
@@ -32,6 +32,21 @@ cdef enum Loss:
     SIGMOID_BINARY_CROSS_ENTROPY
     SOFTMAX_CROSS_ENTROPY
     PERCEPTRON
+
+cdef inline dict loss_names():
+    """Each by the name that Python knows it by."""
+    return {
+        "": NO_LOSS,
+        "half_squared_error": HALF_SQUARED_ERROR,
+        "mean_squared_error": MEAN_SQUARED_ERROR,
+        "mean_absolute_error": MEAN_ABSOLUTE_ERROR,
+        "huber": HUBER,
+        "poisson": POISSON,
+        "sigmoid_binary_cross_entropy": SIGMOID_BINARY_CROSS_ENTROPY,
+        "softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY,
+        "perceptron": PERCEPTRON,
+    }
+
 
 cdef enum Metric:
     NO_METRIC
@@ -139,11 +154,13 @@ cdef inline double cross_entropy_row(
 
 
 cdef inline Py_ssize_t largest(const real *y, Py_ssize_t count) noexcept nogil:
-    """Index of the first largest value."""
+    """Index of the first largest value; NaN counts as larger than all others."""
     cdef Py_ssize_t best = 0
     cdef Py_ssize_t i
     for i in range(1, count):
-        if y[i] > y[best]:
+        if y[best] != y[best]:
+            break
+        if not y[i] <= y[best]:
             best = i
     return best
 

@@ -20,6 +20,19 @@ cdef enum Optimizer:
     ADAMW
     RPROP
 
+cdef inline dict optimizer_names():
+    """Each by the name that Python knows it by."""
+    return {
+        "": NO_OPTIMIZER,
+        "sgd": SGD_PLAIN,
+        "adagrad": ADAGRAD,
+        "rmsprop": RMSPROP,
+        "adam": ADAM,
+        "adamw": ADAMW,
+        "rprop": RPROP,
+    }
+
+
 cdef struct Hyper:
     # An optimizer's numbers, by the names that its Python object has.
     Optimizer optimizer

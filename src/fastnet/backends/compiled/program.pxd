@@ -224,7 +224,7 @@ cdef inline void loss_part(
         weight = targets.weights[j] if targets.weights != NULL else 1
         t = targets.values + j * width if targets.values != NULL else NULL
         label = targets.labels[j] if targets.labels != NULL else 0
-        if label < 0 or label >= width:
+        if targets.labels != NULL and (label < 0 or label >= width):
             # Labels were checked, but whoever shares the array may have changed it since.
             losses[i] = NAN
             continue

@@ -63,6 +63,9 @@ class Executor:
         Seed of the dropout masks.
     threads : int
         Most threads to use; without effect here (NumPy's own settings rule).
+    threads_from : float, optional
+        Multiply-adds of one call (in training: of one step) from which more than one thread is used;
+        None takes the measured number. Without effect here.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Executor:
         batch_size: int = 1,
         seed: int = 0,
         threads: int = 1,
+        threads_from: float | None = None,
     ) -> None:
         self.graph, self.parameters, self.gradients, self.state = graph, parameters, gradients, state
         self.metric, self.loss_parameter = metric, loss_parameter
