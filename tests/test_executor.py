@@ -93,7 +93,7 @@ def check(module: ModuleType, make: Make, run: Callable[[Any, Task], Outcome]) -
     np.testing.assert_array_equal(task.y, y)
 
 
-# ---- networks ---------------------------------------------------------------------------------------------
+# ---- networks -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("run", [one_batch, some_epochs])
@@ -205,7 +205,7 @@ def test_empty_graph_returns_its_input(kernels: ModuleType, dtype: str) -> None:
     np.testing.assert_array_equal(out, task.x)
 
 
-# ---- callable losses: forward, backward, update -------------------------------------------------------------
+# ---- callable losses: forward, backward, update -------------------------------------------------------
 
 
 def by_hand(module: ModuleType, task: Task) -> Outcome:
@@ -232,7 +232,7 @@ def test_backward_needs_forward(kernels: ModuleType, dtype: str) -> None:
         task.executor(kernels).backward(np.zeros((3, 7), dtype))
 
 
-# ---- negative controls ---------------------------------------------------------------------------------------
+# ---- negative controls --------------------------------------------------------------------------------
 
 
 def spoil(outcome: Outcome, name: str, bug: str) -> Outcome:
@@ -268,7 +268,7 @@ def test_planted_bugs_are_found(dtype: str, run: Any, bug: str) -> None:
             )
 
 
-# ---- training: chunks, orders, progress -------------------------------------------------------------------
+# ---- training: chunks, orders, progress ---------------------------------------------------------------
 
 
 def test_chunks_and_repeats_give_the_same_bits(kernels: ModuleType, dtype: str) -> None:
@@ -381,7 +381,7 @@ def test_loss_that_is_not_finite_changes_nothing(
     np.testing.assert_array_equal(bad.parameters, good.parameters)
 
 
-# ---- prediction ----------------------------------------------------------------------------------------------
+# ---- prediction ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 95, 96, 97, 1000, 1025])

@@ -1,4 +1,4 @@
-"""What a compiled executor owes the process around it: threads, floating-point mode, memory, fork, signals."""
+"""What an executor owes the process around it: threads, floating-point mode, memory, fork, signals."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def compiled(request: pytest.FixtureRequest, dtype: str) -> ModuleType:
 
 def large(dtype: str, **options: Any) -> Task:
     """Large enough for several threads, with awkward widths and operations of every kind."""
-    layers = [Dropout(0.1), Dense(129, "relu"), Dropout(0.3), Dense(97, "gelu"), Dense(65, "softmax"), Dense(10, "softmax")]  # fmt: skip
+    hidden = [Dropout(0.1), Dense(129, "relu"), Dropout(0.3), Dense(97, "gelu"), Dense(65, "softmax")]
     options = {"rows": 100, "batch_size": 33, "optimizer": Adam(0.01), "labels": True, **options}
-    return Task(lowered(layers, 65), "cross_entropy", dtype, **options)
+    return Task(lowered([*hidden, Dense(10, "softmax")], 65), "cross_entropy", dtype, **options)
 
 
-# ---- the same bits, whatever the threads ---------------------------------------------------------------------
+# ---- the same bits, whatever the threads --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -118,7 +118,7 @@ def in_new_process(name: str, code: str) -> str:
     return done.stdout
 
 
-# ---- several Python threads ---------------------------------------------------------------------------------
+# ---- several Python threads ---------------------------------------------------------------------------
 
 
 def at_once(*functions: Callable[[], Any]) -> list[Any]:
@@ -177,7 +177,7 @@ def test_prediction_during_training(kernels: ModuleType, dtype: str) -> None:
     assert at_once(lambda: trained(kernels, task, epochs=10), predictions)[0] == alone
 
 
-# ---- the floating-point mode -----------------------------------------------------------------------------------
+# ---- the floating-point mode --------------------------------------------------------------------------
 
 
 def every_call(kernels: ModuleType, task: Task) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -185,10 +185,14 @@ def every_call(kernels: ModuleType, task: Task) -> Iterator[tuple[str, Callable[
     executor = task.executor(kernels, batch_size=task.rows)
     out = np.empty((task.rows, 10), task.dtype)
     zeros = np.zeros_like(out)
-    nan_row = np.full(task.x.shape[1], np.nan, task.dtype)
+
+    def refused() -> None:
+        with pytest.raises(ValueError, match="finite"):
+            executor.predict_row(np.full(task.x.shape[1], np.nan, task.dtype))
+
     yield "predict", lambda: executor.predict(task.x, out)
     yield "predict_row", lambda: executor.predict_row(task.x[0])
-    yield "predict_row, refused", lambda: pytest.raises(ValueError, executor.predict_row, nan_row)
+    yield "predict_row, refused", refused
     yield "loss_and_gradients", lambda: executor.loss_and_gradients(task.x, task.y)
     yield "evaluate", lambda: executor.evaluate(task.x, task.y)
     yield "forward", lambda: executor.forward(task.x)
@@ -251,41 +255,52 @@ def test_training_flushes_subnormal_numbers(compiled: ModuleType, dtype: str, th
     assert after(reference).any()  # negative control
 
 
-# ---- memory ------------------------------------------------------------------------------------------------
+# ---- memory -------------------------------------------------------------------------------------------
 
 
-class Mallinfo(ctypes.Structure):
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in ["arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"]
-    ]
+MALLINFO = ctypes.c_size_t * 10  # struct mallinfo2; malloc.h has the names
+HBLKHD, UORDBLKS = 4, 7
 
 
-# Looked up once: each look-up would itself leave something in the heap.
-mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None) if sys.platform == "linux" else None
-if mallinfo2 is not None:
-    mallinfo2.restype = Mallinfo
-needs_mallinfo = pytest.mark.skipif(mallinfo2 is None, reason="needs mallinfo2 of glibc 2.33 or later")
+def allocated() -> Callable[[], int]:
+    """Return a function that tells how many bytes are in use: in the C heaps, and mapped for large blocks."""
+
+    class Mallinfo(ctypes.Structure):
+        _fields_ = (("numbers", MALLINFO),)
+
+    look = ctypes.CDLL(None).mallinfo2
+    look.restype = Mallinfo
+
+    def bytes_in_use() -> int:
+        numbers = look().numbers
+        return int(numbers[HBLKHD] + numbers[UORDBLKS])
+
+    return bytes_in_use
 
 
-def allocated() -> int:
-    """Bytes in use in the C heap and in blocks mapped for it."""
-    info = mallinfo2()
-    return int(info.uordblks + info.hblkhd)
+def counts_allocations() -> bool:
+    return sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallinfo2")
+
+
+needs_mallinfo = pytest.mark.skipif(not counts_allocations(), reason="needs mallinfo2 of glibc 2.33 or later")
 
 
 def sampled(work: Callable[[], Any], samples: int = 60) -> set[int]:
     """Bytes in use, seen again and again while `work` runs in another thread, which has released the GIL."""
     seen = [0] * samples
+    count, look = 0, allocated()
     thread = threading.Thread(target=work)
     thread.start()
-    time.sleep(0.005)
-    for index in range(samples):
-        seen[index] = allocated()
+    time.sleep(0.01)
+    while count < samples:
+        seen[count] = look()
         time.sleep(0.001)
-    assert thread.is_alive(), "the work was too short to be watched"
+        if not thread.is_alive():
+            break
+        count += 1
     thread.join()
-    return set(seen)
+    assert count >= 10, "the work was too short to be watched"
+    return set(seen[:count])
 
 
 @needs_mallinfo
@@ -345,7 +360,7 @@ def test_a_call_needs_as_much_python_memory_for_many_steps_as_for_few(
     assert peak(many) <= peak(many[:8]) + 256
 
 
-# ---- idle, fork, signals -----------------------------------------------------------------------------------
+# ---- idle, fork, signals ------------------------------------------------------------------------------
 
 
 def cpu_while_asleep() -> float:

@@ -160,7 +160,10 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
     )
     network = train.add_argument_group("network")
     network.add_argument(
-        "--hidden", metavar="SIZES", type=_hidden, help="hidden layers (default: 128,64; for CSV files 64,32)"
+        "--hidden",
+        metavar="SIZES",
+        type=_hidden,
+        help="hidden layers (default: digits 256,128, mnist 128,64, CSV files 64,32)",
     )
     network.add_argument(
         "--activation",
@@ -168,9 +171,7 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
         default="relu",
         help="of the hidden layers (default: relu)",
     )
-    network.add_argument(
-        "--dropout", metavar="PART", type=float, help="default: 0.1; for digits 0.2"
-    )
+    network.add_argument("--dropout", metavar="PART", type=float, help="default: 0.1; for digits 0.3")
     network.add_argument(
         "--dtype", choices=("float32", "float64"), default="float32", help="default: float32"
     )
@@ -187,7 +188,12 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
         help="how the learning rate changes (default: one-cycle, a rise and a long fall)",
     )
     training.add_argument("--momentum", metavar="SHARE", type=float, help="of sgd (default: 0.9, Nesterov's)")
-    training.add_argument("--weight-decay", metavar="RATE", type=float, help="default: adamw 0.3 (digits, mnist: 0.01), others 0")
+    training.add_argument(
+        "--weight-decay",
+        metavar="RATE",
+        type=float,
+        help="default: adamw 0.3 (digits, mnist: 0.01), others 0",
+    )
     training.add_argument(
         "--epochs",
         metavar="N",

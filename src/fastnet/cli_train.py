@@ -93,7 +93,7 @@ def _digits(options: argparse.Namespace) -> _Job:
         "classes": list(train.class_names or ()),
         "images": {"shape": [8, 8], "scale": Normalise(0.0, 16.0).config()},
     }
-    return _Job("digits", train, test, _Recipe(hidden=(128, 64), dropout=0.2, weight_decay=0.01), metadata)
+    return _Job("digits", train, test, _Recipe(hidden=(256, 128), dropout=0.3, weight_decay=0.01), metadata)
 
 
 def _mnist(options: argparse.Namespace) -> _Job:
