@@ -13,6 +13,7 @@ from workloads import (
     blas_threads,
     by_hand_epoch,
     fastnet_epoch,
+    steps_for,
     using,
     verify,
     verify_predictions,
@@ -43,7 +44,7 @@ def test_step(benchmark: Benchmark, workload: Workload, batch: int, contender: s
     """Time of `steps` steps, in one call; the table of `table.py` has the time of one."""
     verify(workload, batch)
     benchmark.group = f"step {workload.name}, batch {batch}"
-    steps = benchmark.extra_info["steps"] = max(10, 400 // batch)
+    steps = benchmark.extra_info["steps"] = steps_for(batch)
     with using("numpy" if contender == HAND else contender, threads):
         benchmark((by_hand_epoch if contender == HAND else fastnet_epoch)(workload, batch, steps))
 

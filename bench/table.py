@@ -17,6 +17,7 @@ from workloads import (
     Workload,
     by_hand_epoch,
     fastnet_epoch,
+    steps_for,
     using,
     verify,
     verify_predictions,
@@ -26,7 +27,7 @@ from fastnet import backends
 
 Contender = tuple[str, int]  # backend, or "by hand"; threads
 HAND = "by hand"
-PAUSE = 0.2  # seconds after which the threads of the BLAS have stopped to spin
+PAUSE = 0.25  # seconds after which the threads of the BLAS have stopped to spin
 TURN = 0.02  # seconds of one measurement, about
 
 
@@ -51,6 +52,7 @@ def measure(make: Callable[[Contender], tuple[Callable[[], object], int]], turns
             call, units = make(who)
             call()
             prepared[who] = (call, units, max(1, int(TURN / max(seconds(call, 3), 1e-9))))
+        time.sleep(PAUSE)
     for _ in range(turns):
         for who, (call, units, repeats) in prepared.items():
             with using("numpy" if who[0] == HAND else who[0], who[1]):
@@ -66,7 +68,7 @@ def measure(make: Callable[[Contender], tuple[Callable[[], object], int]], turns
 
 def step_row(workload: Workload, batch: int, turns: int) -> dict[str, float]:
     verify(workload, batch)
-    steps = max(10, 400 // batch)
+    steps = steps_for(batch)
 
     def make(who: Contender) -> tuple[Callable[[], object], int]:
         return (by_hand_epoch if who[0] == HAND else fastnet_epoch)(workload, batch, steps), steps

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -184,13 +185,26 @@ def blas_threads(threads: int) -> Iterator[None]:
         yield
 
 
+def steps_for(batch: int) -> int:
+    """Steps of one epoch: so many that starting it costs nothing beside them."""
+    return max(50, 400 // batch)
+
+
+def visits(batch: int, steps: int) -> tuple[int, Array]:
+    """How many rows of data there are, and the order in which one epoch visits them, some of them twice."""
+    rng, rows = np.random.default_rng(3), min(batch * steps, 2560)
+    order = np.concatenate([rng.permutation(rows) for _ in range(-(-batch * steps // rows))])
+    return rows, order[: batch * steps]
+
+
 Epoch = Callable[[], float]
 """Make all steps of one epoch; returns the mean of the losses."""
 
 
 def fastnet_epoch(workload: Workload, batch: int, steps: int) -> Epoch:
     """An epoch of the active backend, by one call, as `Trainer.fit` makes it."""
-    network, (x, y) = workload.network(), workload.data(batch * steps)
+    rows, order = visits(batch, steps)
+    network, (x, y) = workload.network(), workload.data(rows)
     optimizer = fn.optimizers.OPTIMIZERS[workload.optimizer](RATE)
     gradients = np.zeros_like(network.parameters)
     state = np.zeros((len(optimizer.states), gradients.size), np.float32)
@@ -202,7 +216,7 @@ def fastnet_epoch(workload: Workload, batch: int, steps: int) -> Epoch:
         state=state,
         batch_size=batch,
     )
-    order, rates, progress = np.random.default_rng(3).permutation(len(x)), np.full(steps, RATE), np.zeros(6)
+    rates, progress = np.full(steps, RATE), np.zeros(6)
 
     def epoch() -> float:
         progress[1:] = 0
@@ -215,8 +229,8 @@ def fastnet_epoch(workload: Workload, batch: int, steps: int) -> Epoch:
 
 def by_hand_epoch(workload: Workload, batch: int, steps: int) -> Epoch:
     """The same epoch, by hand."""
-    network, (x, y) = ByHand(workload, batch), workload.data(batch * steps)
-    order = np.random.default_rng(3).permutation(len(x))
+    rows, order = visits(batch, steps)
+    network, (x, y) = ByHand(workload, batch), workload.data(rows)
 
     def epoch() -> float:
         total = 0.0
@@ -227,6 +241,7 @@ def by_hand_epoch(workload: Workload, batch: int, steps: int) -> Epoch:
     return epoch
 
 
+@cache
 def verify(workload: Workload, batch: int, steps: int = 20) -> None:
     """Raise unless all contenders compute the same losses over three epochs, and these change.
 
@@ -243,6 +258,7 @@ def verify(workload: Workload, batch: int, steps: int = 20) -> None:
             np.testing.assert_allclose([epoch() for _ in range(3)], right, rtol=1e-4, err_msg=backend)
 
 
+@cache
 def verify_predictions(workload: Workload) -> None:
     """Raise unless all contenders predict the same."""
     x, _ = workload.data(50)

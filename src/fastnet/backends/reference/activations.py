@@ -62,22 +62,29 @@ def _softmax(z: Array) -> Array:
     return e
 
 
-ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {
-    # name: (a as a function of z, da/dz as a function of z and a)
-    "identity": (lambda z: z, lambda z, a: np.ones_like(z)),
-    "step": (lambda z: np.where(np.isnan(z), z, z > 0).astype(z.dtype), lambda z, a: np.zeros_like(z)),
-    "sigmoid": (sigmoid, lambda z, a: a * (1 - a)),
+def _into(formula: Callable[[Array], Array]) -> Callable[[Array, Array], object]:
+    return lambda z, a: np.copyto(a, formula(z), casting="same_kind")
+
+
+ACTIVATIONS: dict[str, tuple[Callable[[Array, Array], object], Callable[[Array, Array], Array]]] = {
+    # name: (writes a, given z and a; da/dz as a function of z and a, where True and False are 1 and 0)
+    "identity": (np.positive, lambda z, a: np.ones_like(z)),
+    "step": (_into(lambda z: np.where(np.isnan(z), z, z > 0)), lambda z, a: np.zeros_like(z)),
+    "sigmoid": (_into(sigmoid), lambda z, a: a * (1 - a)),
     "tanh": (np.tanh, lambda z, a: 1 - a * a),
-    "relu": (lambda z: np.maximum(z, 0), lambda z, a: (z > 0).astype(z.dtype)),
+    "relu": (lambda z, a: np.maximum(z, 0, out=a), lambda z, a: a > 0),
     "leaky_relu": (
-        lambda z: np.where(z > 0, z, z / 100),
-        lambda z, a: np.where(z > 0, z.dtype.type(1), z.dtype.type(0.01)),
+        _into(lambda z: np.where(z > 0, z, z / 100)),
+        lambda z, a: np.where(a > 0, a.dtype.type(1), a.dtype.type(0.01)),
     ),
-    "elu": (lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))), lambda z, a: np.where(z > 0, 1, a + 1)),
-    "gelu": (_gelu, lambda z, a: _gelu_slope(z)),
-    "silu": (_silu, _silu_slope),
+    "elu": (
+        _into(lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0)))),
+        lambda z, a: np.where(a > 0, 1, a + 1),
+    ),
+    "gelu": (_into(_gelu), lambda z, a: _gelu_slope(z)),
+    "silu": (_into(_silu), _silu_slope),
     "softplus": (
-        lambda z: np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))),
+        _into(lambda z: np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))),
         lambda z, a: -np.expm1(-a),  # sigmoid(z), from a alone
     ),
 }
@@ -85,7 +92,10 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], 
 
 def activation_forward(z: Array, a: Array, name: str) -> None:
     """a = f(z), elementwise or (softmax) along each row: z (N, O) -> a (N, O)."""
-    a[...] = _softmax(z) if name == "softmax" else ACTIVATIONS[name][0](z)
+    if name == "softmax":
+        a[...] = _softmax(z)
+    else:
+        ACTIVATIONS[name][0](z, a)
 
 
 def activation_backward(z: Array, a: Array, d_a: Array, d_z: Array, name: str) -> None:

@@ -6,9 +6,10 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from fastnet.backends.reference.losses import LOGITS, count_correct, loss_and_sl
 from fastnet.backends.reference.optimizers import update
 
 if TYPE_CHECKING:
-    from fastnet.graph import Graph, Op, Slot
+    from fastnet.graph import Graph, Slot
 
 
 STEP, ROW, LOSS_SUM, NORM, CORRECT, TOTAL = range(6)
@@ -36,6 +37,16 @@ PREDICT_ROWS = 1024
 
 # Overflow and NaN are results here, not news: the compiled kernels are silent about them too.
 _quiet = np.errstate(all="ignore")
+
+
+class _Pass(NamedTuple):
+    """A graph with buffers for a number of rows, and the calls that take them forward and back."""
+
+    values: list[Array]
+    deltas: list[Array]
+    forward: list[Callable[[], object]]
+    forward_to_loss: list[Callable[[], object]]
+    backward: list[Callable[[], object]]
 
 
 class Executor:
@@ -93,59 +104,83 @@ class Executor:
         # A paired loss starts from the total inputs, and the last activation is left out.
         self._paired = self.loss != loss
         self._boundary = 0.0 if self._paired else 0.5
-        self._train_ops = graph.ops[:-1] if self._paired else graph.ops
-        self._end = self._train_ops[-1].output if self._train_ops else 0
+        self._trained = len(graph.ops) - self._paired
+        self._end = graph.ops[-1].inputs[0] if self._paired else graph.output
         self._decay = np.zeros_like(parameters)
         for slot in graph.slots:
             self._decay[slot.offset : slot.offset + slot.size] = slot.decay
-        self._weights = {slot: _view(parameters, slot) for slot in graph.slots}
-        self._d_weights = {} if gradients is None else {slot: _view(gradients, slot) for slot in graph.slots}
-        self._values: dict[int, list[Array]] = {}
-        self._deltas: dict[int, list[Array]] = {}
-        self._last: tuple[Array, list[Array], bool, int] | None = None
+        self._passes: dict[tuple[int, bool], _Pass] = {}
+        self._last: _Pass | None = None
+        self._step = 0
         self._lock = threading.RLock()
-
-    # One workspace for each number of rows that comes up: a full batch and the last, shorter one.
-
-    def _buffers(self, cache: dict[int, list[Array]], rows: int) -> list[Array]:
-        if rows not in cache:
-            if len(cache) >= 4:
-                cache.clear()
-            sizes = [self.graph.size(b) for b in range(len(self.graph.shapes))]
-            cache[rows] = [np.empty((rows, size), self.parameters.dtype) for size in sizes]
-        return cache[rows]
 
     # -- forward and backward through the graph
 
-    def _forward(self, ops: Sequence[Op], values: list[Array], training: bool, step: int) -> None:
-        for number, op in enumerate(ops):
-            x, y = values[op.inputs[0]], values[op.output]
-            if op.kind == "dense":
-                bias = self._weights[op.slots[1]] if len(op.slots) > 1 else None
-                dense_forward(x, self._weights[op.slots[0]], bias, y)
-            elif op.kind == "activation":
-                activation_forward(x, y, str(op.attributes["name"]))
-            elif op.kind == "dropout" and training:
-                dropout(x, y, float(op.attributes["rate"]), dropout_key(self.seed, step, number))
-            else:  # flatten, and dropout outside training
-                y[...] = x
+    def _pass(self, rows: int, training: bool) -> _Pass:
+        """The graph for so many rows: a full batch, or the last and shorter one."""
+        if (rows, training) not in self._passes:
+            if len(self._passes) >= 4:
+                self._passes.clear()
+            self._passes[rows, training] = self._bind(rows, training)
+        return self._passes[rows, training]
 
-    def _backward(self, values: list[Array], deltas: list[Array], training: bool, step: int) -> None:
-        for number in range(len(self._train_ops) - 1, -1, -1):
-            op = self._train_ops[number]
-            x, y, d_y, d_x = values[op.inputs[0]], values[op.output], deltas[op.output], deltas[op.inputs[0]]
+    def _bind(self, rows: int, training: bool) -> _Pass:
+        """Give every operation its arrays, once; a step is then nothing but calls."""
+        graph, dtype = self.graph, self.parameters.dtype
+        values, deltas = (
+            [np.empty((rows, graph.size(b)), dtype) for b in range(len(graph.shapes))] for _ in range(2)
+        )
+        forward: list[Callable[[], object]] = []
+        backward: list[Callable[[], object]] = []
+        for number, op in enumerate(graph.ops):
+            x, y = values[op.inputs[0]], values[op.output]
+            d_x, d_y = deltas[op.inputs[0]], deltas[op.output]
+            back: list[Callable[[], object]] = []
             if op.kind == "dense":
-                dense_backward_weights(x, d_y, self._d_weights[op.slots[0]])
-                if len(op.slots) > 1:
-                    dense_backward_bias(d_y, self._d_weights[op.slots[1]])
+                weights = [_view(self.parameters, slot) for slot in op.slots]
+                bias = weights[1] if len(op.slots) > 1 else None
+                forward.append(partial(dense_forward, x, weights[0], bias, y))
+                if self.gradients is not None:
+                    d_weights = [_view(self.gradients, slot) for slot in op.slots]
+                    back.append(partial(dense_backward_weights, x, d_y, d_weights[0]))
+                    back += [partial(dense_backward_bias, d_y, d_bias) for d_bias in d_weights[1:]]
                 if op.inputs[0] != 0:  # nobody asks for the gradient of the input
-                    dense_backward_input(d_y, self._weights[op.slots[0]], d_x)
+                    back.append(partial(dense_backward_input, d_y, weights[0], d_x))
             elif op.kind == "activation":
-                activation_backward(x, y, d_y, d_x, str(op.attributes["name"]))
+                name = str(op.attributes["name"])
+                forward.append(partial(activation_forward, x, y, name))
+                back.append(partial(activation_backward, x, y, d_y, d_x, name))
             elif op.kind == "dropout" and training:
-                dropout(d_y, d_x, float(op.attributes["rate"]), dropout_key(self.seed, step, number))
-            else:
-                d_x[...] = d_y
+                rate = float(op.attributes["rate"])
+                forward.append(partial(self._dropout, x, y, rate, number))
+                back.append(partial(self._dropout, d_y, d_x, rate, number))
+            else:  # flatten, and dropout outside training
+                forward.append(partial(np.copyto, y, x))
+                back.append(partial(np.copyto, d_x, d_y))
+            if number < self._trained:
+                backward = back + backward
+        return _Pass(values, deltas, forward, forward[: self._trained], backward)
+
+    def _dropout(self, x: Array, y: Array, rate: float, number: int) -> None:
+        dropout(x, y, rate, dropout_key(self.seed, self._step, number))
+
+    def _outputs(self, x: Array) -> Array:
+        """The output (N, O) for rows x, without dropout; a view that the next call overwrites."""
+        through = self._pass(len(x), False)
+        through.values[0][...] = x
+        for call in through.forward:
+            call()
+        return through.values[self.graph.output]
+
+    def _loss(self, through: _Pass, y: Array, sample_weight: Array | None) -> tuple[float, float, int, int]:
+        """Forward from the input buffer to the loss; leaves all in place for the way back."""
+        for call in through.forward_to_loss:
+            call()
+        end, slope = through.values[self._end], through.deltas[self._end]
+        value, norm = loss_and_slope(end, y, sample_weight, slope, self.loss, self.loss_parameter)
+        if not self.metric:
+            return value, norm, 0, 0
+        return (value, norm, *count_correct(end, y, self.metric, self._boundary))
 
     # -- inference
 
@@ -154,10 +189,8 @@ class Executor:
         """out = the network's output, without dropout: x (N, I) -> out (N, O)."""
         with self._lock:
             for start in range(0, len(x), PREDICT_ROWS):
-                rows = x[start : start + PREDICT_ROWS]
-                values = [rows, *self._buffers(self._values, len(rows))[1:]]
-                self._forward(self.graph.ops, values, False, 0)
-                out[start : start + PREDICT_ROWS] = values[self.graph.output]
+                block = slice(start, start + PREDICT_ROWS)
+                out[block] = self._outputs(x[block])
 
     @_quiet
     def predict_row(self, x: Any) -> Array | None:
@@ -171,10 +204,8 @@ class Executor:
         if not math.isfinite(x.sum()) and not np.isfinite(x).all():
             raise ValueError("x must be finite, but holds NaN or infinity")
         with self._lock:
-            values = [x[None, :], *self._buffers(self._values, 1)[1:]]
-            self._forward(self.graph.ops, values, False, 0)
-            result: Array = values[self.graph.output][0].copy()
-            return result
+            result: Array = self._outputs(x[None, :])[0].copy()
+        return result
 
     @_quiet
     def evaluate(
@@ -186,21 +217,11 @@ class Executor:
             for start in range(0, len(x), PREDICT_ROWS):
                 block = slice(start, start + PREDICT_ROWS)
                 weight = None if sample_weight is None else sample_weight[block]
-                result += self._loss(x[block], y[block], weight, False, 0)
+                through = self._pass(len(x[block]), False)
+                through.values[0][...] = x[block]
+                result += self._loss(through, y[block], weight)
         norm = 1.0 if self.loss == "half_squared_error" else float(result[1])
         return float(result[0]), norm, int(result[2]), int(result[3])
-
-    def _loss(
-        self, x: Array, y: Array, sample_weight: Array | None, training: bool, step: int
-    ) -> tuple[float, float, int, int]:
-        """Forward to the loss; leaves all in place for `_backward`."""
-        values = [x, *self._buffers(self._values, len(x))[1:]]
-        deltas = self._buffers(self._deltas, len(x))
-        self._forward(self._train_ops, values, training, step)
-        end = values[self._end]
-        value, norm = loss_and_slope(end, y, sample_weight, deltas[self._end], self.loss, self.loss_parameter)
-        self._last = (x, values, training, step)
-        return (value, norm, *count_correct(end, y, self.metric, self._boundary))
 
     # -- training
 
@@ -210,42 +231,40 @@ class Executor:
     ) -> float:
         """Loss of these rows; writes the gradients."""
         with self._lock:
-            value, norm, _, _ = self._loss(x, y, sample_weight, training, step)
-            self._backward(self._last[1], self._buffers(self._deltas, len(x)), training, step)  # type: ignore[index]
+            through, self._step = self._pass(len(x), training), step
+            through.values[0][...] = x
+            value, norm, _, _ = self._loss(through, y, sample_weight)
+            for call in through.backward:
+                call()
         return value / norm if norm else 0.0
 
     @_quiet
     def forward(self, x: Array, training: bool = True, step: int = 1) -> Array:
         """The output (N, O), for a loss that is not ours; a view that the next call overwrites."""
-        values = [x, *self._buffers(self._values, len(x))[1:]]
-        self._forward(self._train_ops, values, training, step)
-        self._last = (x, values, training, step)
-        return values[self._end]
+        self._last, self._step = self._pass(len(x), training), step
+        self._last.values[0][...] = x
+        for call in self._last.forward_to_loss:
+            call()
+        return self._last.values[self._end]
 
     @_quiet
     def backward(self, d_output: Array) -> None:
         """Gradients from dL/d output (N, O), after `forward`."""
         if self._last is None:
             raise RuntimeError("backward() needs a forward() first")
-        _, values, training, step = self._last
-        deltas = self._buffers(self._deltas, len(d_output))
-        deltas[self._end][...] = d_output
-        self._backward(values, deltas, training, step)
+        self._last.deltas[self._end][...] = d_output
+        for call in self._last.backward:
+            call()
 
     @_quiet
     def update(self, learning_rate: float, step: int) -> None:
         """One update of the parameters from the gradients."""
+        self._update(learning_rate, step)
+
+    def _update(self, learning_rate: float, step: int) -> None:
         assert self.gradients is not None and self.state is not None
-        update(
-            self.gradients,
-            self._decay,
-            self.parameters,
-            self.state,
-            self.optimizer,
-            self.hyper,
-            learning_rate,
-            step,
-        )
+        g, w, state, decay = self.gradients, self.parameters, self.state, self._decay
+        update(g, decay, w, state, self.optimizer, self.hyper, learning_rate, step)
 
     @_quiet
     def train(
@@ -265,17 +284,25 @@ class Executor:
         """
         deadline = time.perf_counter() + seconds
         with self._lock, _interrupts_held() as interrupted:
-            while progress[ROW] < len(order):
-                row, step = int(progress[ROW]), int(progress[STEP]) + 1
+            row = int(progress[ROW])
+            while row < len(order):
                 rows = order[row : row + self.batch_size]
-                batch = np.take(x, rows, axis=0, out=self._buffers(self._values, len(rows))[0], mode="clip")
+                through, self._step = self._pass(len(rows), True), int(progress[STEP]) + 1
+                np.take(x, rows, axis=0, out=through.values[0], mode="clip")
                 weight = None if sample_weight is None else sample_weight[rows]
-                value, norm, correct, total = self._loss(batch, y[rows], weight, True, step)
+                value, norm, correct, total = self._loss(through, y[rows], weight)
                 if not math.isfinite(value):
                     return False
-                self._backward(self._last[1], self._buffers(self._deltas, len(rows)), True, step)  # type: ignore[index]
-                self.update(float(learning_rates[row // self.batch_size]), step)
-                progress += (1, len(rows), value, norm, correct, total)
+                for call in through.backward:
+                    call()
+                self._update(float(learning_rates[row // self.batch_size]), self._step)
+                row += len(rows)
+                progress[STEP], progress[ROW] = self._step, row
+                progress[LOSS_SUM] += value
+                progress[NORM] += norm
+                if self.metric:
+                    progress[CORRECT] += correct
+                    progress[TOTAL] += total
                 if interrupted or time.perf_counter() >= deadline:
                     break
         if interrupted:

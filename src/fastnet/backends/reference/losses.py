@@ -32,9 +32,9 @@ def _sigmoid_binary_cross_entropy(z: Array, t: Array) -> tuple[Array, Array]:
 
 ELEMENTWISE: dict[str, Callable[[Array, Array, float], tuple[Array, Array]]] = {
     # name: (output, target, parameter) -> (loss of each element, its slope with respect to the output)
-    "half_squared_error": lambda y, t, _: (0.5 * (y - t) ** 2, y - t),
-    "mean_squared_error": lambda y, t, _: ((y - t) ** 2, 2 * (y - t)),
-    "mean_absolute_error": lambda y, t, _: (np.abs(y - t), np.sign(y - t)),
+    "half_squared_error": lambda y, t, _: (0.5 * (e := y - t) * e, e),
+    "mean_squared_error": lambda y, t, _: ((e := y - t) * e, 2 * e),
+    "mean_absolute_error": lambda y, t, _: (np.abs(e := y - t), np.sign(e)),
     "huber": _huber,
     "poisson": lambda y, t, _: _poisson(y, t),
     "sigmoid_binary_cross_entropy": lambda z, t, _: _sigmoid_binary_cross_entropy(z, t),
@@ -83,7 +83,7 @@ def loss_and_slope(
         values, slope = values * sample_weight[:, None], slope * sample_weight[:, None]
     norm = 1.0 if name == "half_squared_error" else total_weight * values.shape[1]
     np.multiply(slope, 1.0 / norm if norm else 0.0, out=d_output, casting="same_kind")
-    return float(values.sum(dtype=np.float64)), norm
+    return float(np.add.reduce(values, axis=None, dtype=np.float64)), norm
 
 
 def count_correct(output: Array, target: Array, metric: str, boundary: float) -> tuple[int, int]:

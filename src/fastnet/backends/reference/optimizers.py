@@ -9,6 +9,9 @@ import numpy as np
 
 from fastnet.backends.reference.arrays import Array
 
+BLOCK = 24000
+"""Parameters that are updated together: few enough that what is worked out in between stays in the cache."""
+
 
 def update(
     gradients: Array,
@@ -25,19 +28,27 @@ def update(
     `decay` is 1 where weight decay applies, else 0. The gradient is clipped by value, then by norm,
     then decay is added (AdamW: taken from the weights themselves).
     """
-    g, w, lr = gradients, parameters, learning_rate
-    if hyper["clip_value"]:
-        g = np.clip(g, -hyper["clip_value"], hyper["clip_value"])
+    factor = 1.0
     if hyper["clip_norm"]:
-        norm = math.sqrt(float(np.sum(np.square(g, dtype=np.float64))))
-        if norm > hyper["clip_norm"]:
-            g = g * g.dtype.type(hyper["clip_norm"] / norm)
-    if hyper["weight_decay"]:
-        if name == "adamw":
-            w -= decay * w.dtype.type(lr * hyper["weight_decay"]) * w
-        else:
-            g = g + decay * g.dtype.type(hyper["weight_decay"]) * w
-    UPDATES[name](g, w, state, hyper, lr, step)
+        limited = (
+            np.clip(gradients, -hyper["clip_value"], hyper["clip_value"])
+            if hyper["clip_value"]
+            else gradients
+        )
+        norm = math.sqrt(float(np.sum(np.square(limited, dtype=np.float64))))
+        factor = min(1.0, hyper["clip_norm"] / norm) if norm else 1.0
+    for start in range(0, len(parameters), BLOCK):
+        part = slice(start, start + BLOCK)
+        g, w = gradients[part], parameters[part]
+        if hyper["clip_value"]:
+            g = np.clip(g, -hyper["clip_value"], hyper["clip_value"])
+        if factor != 1.0:
+            g = g * g.dtype.type(factor)
+        if hyper["weight_decay"] and name == "adamw":
+            w -= decay[part] * w.dtype.type(learning_rate * hyper["weight_decay"]) * w
+        elif hyper["weight_decay"]:
+            g = g + decay[part] * g.dtype.type(hyper["weight_decay"]) * w
+        UPDATES[name](g, w, state[:, part], hyper, learning_rate, step)
 
 
 def _sgd(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, step: int) -> None:
@@ -64,15 +75,20 @@ def _rmsprop(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float
 
 
 def _adam(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, step: int) -> None:
+    # With c = sqrt(1 - beta2^step), m_hat / (sqrt(v_hat) + epsilon) is c m_hat / (sqrt(v) + c epsilon).
     m, v = state
+    c = math.sqrt(1 - h["beta2"] ** step)
     m *= h["beta1"]
     m += (1 - h["beta1"]) * g
     v *= h["beta2"]
-    v += (1 - h["beta2"]) * (g * g)
-    denominator = np.sqrt(v)
-    denominator *= 1 / math.sqrt(1 - h["beta2"] ** step)
-    denominator += h["epsilon"]
-    w -= lr / (1 - h["beta1"] ** step) * m / denominator
+    squares = g * g
+    squares *= 1 - h["beta2"]
+    v += squares
+    change = np.sqrt(v, out=squares)
+    change += c * h["epsilon"]
+    np.divide(m, change, out=change)
+    change *= lr * c / (1 - h["beta1"] ** step)
+    w -= change
 
 
 def _rprop(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, step: int) -> None:
