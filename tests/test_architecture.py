@@ -21,8 +21,8 @@ ORDER = [
     "activations", "schedules", "losses", "optimizers", "initializers", "metrics",
     "transforms", "data", "columns", "idx", "download", "datasets",
     "checks", "evaluation", "loss_functions", "layers", "storage", "architecture", "network", "gradients",
-    "plotting", "history", "callbacks", "progress", "run", "checkpoints", "training", "perceptron", "explain", ".",
-    "sklearn", "cli_train", "cli_predict", "cli", "__main__",
+    "plotting", "history", "callbacks", "progress", "run", "checkpoints", "training",
+    "perceptron", "explain", ".", "sklearn", "cli_train", "cli_predict", "cli", "__main__",
 ]
 # fmt: on
 
