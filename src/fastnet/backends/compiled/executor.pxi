@@ -30,6 +30,7 @@ cdef class Executor:
     cdef Py_ssize_t last_count
     cdef bint last_training
     cdef uint64 last_step
+    cdef double steps, naps             # of several threads, since we last looked
     cdef double alone_until             # when to try several threads again
 
     def __init__(
@@ -382,9 +383,15 @@ cdef class Executor:
             parts = self._parts(work, self.training_worth) if pool_seconds() >= self.alone_until else 1
             with nogil:
                 pool_run(_train_job, &job, parts)
-            if parts > 1 and pool_naps() - naps > 2 + (progress[STEP] - before) / 8:
-                # The cores are wanted by others; threads that wait for one another are slower than one.
-                self.alone_until = pool_seconds() + 1
+            if parts > 1:
+                self.steps += progress[STEP] - before
+                self.naps += pool_naps() - naps
+            if self.steps >= 64:
+                # Several barriers to a step, and one in four steps slept at one: the cores are wanted by
+                # others, and threads that wait for one another are slower than one.
+                if self.naps > self.steps / 4:
+                    self.alone_until = pool_seconds() + 1
+                self.steps = self.naps = 0
         PyErr_CheckSignals()
         return bool(job.finite)
 

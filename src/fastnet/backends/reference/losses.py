@@ -48,10 +48,10 @@ def _softmax_cross_entropy(z: Array, t: Array) -> tuple[Array, Array]:
     e = np.exp(shifted)
     total = e.sum(axis=1, keepdims=True)
     if t.ndim == 1:
-        rows = np.arange(len(t))
-        slope = e / total
-        slope[rows, t] -= 1
-        return np.log(total) - shifted[rows, t][:, None], slope
+        at_label = np.arange(0, z.size, z.shape[1]) + t  # in the row-major matrix
+        e /= total
+        e.ravel()[at_label] -= 1
+        return np.log(total) - shifted.ravel()[at_label][:, None], e
     log_p = shifted - np.log(total)
     return -np.sum(np.where(t == 0, 0, t * log_p), axis=1, keepdims=True), e / total * t.sum(
         axis=1, keepdims=True

@@ -9,9 +9,6 @@ import numpy as np
 
 from fastnet.backends.reference.arrays import Array
 
-BLOCK = 24000
-"""Parameters that are updated together: few enough that what is worked out in between stays in the cache."""
-
 
 def update(
     gradients: Array,
@@ -28,27 +25,18 @@ def update(
     `decay` is 1 where weight decay applies, else 0. The gradient is clipped by value, then by norm,
     then decay is added (AdamW: taken from the weights themselves).
     """
-    factor = 1.0
+    g, w = gradients, parameters
+    if hyper["clip_value"]:
+        g = np.clip(g, -hyper["clip_value"], hyper["clip_value"])
     if hyper["clip_norm"]:
-        limited = (
-            np.clip(gradients, -hyper["clip_value"], hyper["clip_value"])
-            if hyper["clip_value"]
-            else gradients
-        )
-        norm = math.sqrt(float(np.sum(np.square(limited, dtype=np.float64))))
-        factor = min(1.0, hyper["clip_norm"] / norm) if norm else 1.0
-    for start in range(0, len(parameters), BLOCK):
-        part = slice(start, start + BLOCK)
-        g, w = gradients[part], parameters[part]
-        if hyper["clip_value"]:
-            g = np.clip(g, -hyper["clip_value"], hyper["clip_value"])
-        if factor != 1.0:
-            g = g * g.dtype.type(factor)
-        if hyper["weight_decay"] and name == "adamw":
-            w -= decay[part] * w.dtype.type(learning_rate * hyper["weight_decay"]) * w
-        elif hyper["weight_decay"]:
-            g = g + decay[part] * g.dtype.type(hyper["weight_decay"]) * w
-        UPDATES[name](g, w, state[:, part], hyper, learning_rate, step)
+        norm = math.sqrt(float(np.sum(np.square(g, dtype=np.float64))))
+        if norm > hyper["clip_norm"]:
+            g = g * g.dtype.type(hyper["clip_norm"] / norm)
+    if hyper["weight_decay"] and name == "adamw":
+        w -= decay * w.dtype.type(learning_rate * hyper["weight_decay"]) * w
+    elif hyper["weight_decay"]:
+        g = g + decay * g.dtype.type(hyper["weight_decay"]) * w
+    UPDATES[name](g, w, state, hyper, learning_rate, step)
 
 
 def _sgd(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, step: int) -> None:
