@@ -14,41 +14,40 @@ from fastnet.backends.compiled.simd cimport (
     vsum,
 )
 
+cdef enum:
+    ROW_TILES = 4  # for each thread, from which on rows are shared
+
 # ---- blocks: how a result is shared between threads -------------------------------------------------
 
 cdef struct Blocks:
-    # A walk over the tiles of a (rows, columns) result that belong to one thread: panels of NV vectors
-    # of columns, each cut into tiles of MR rows, numbered panel by panel. So a thread has the same
-    # columns, as far as there are panels for all, whatever the number of rows.
-    Py_ssize_t rows, columns
-    Py_ssize_t tile, end          # next tile, and one past this thread's last
-    Py_ssize_t row, row_end       # the current block: rows ...
-    Py_ssize_t column, column_end # ... and columns
+    # A walk over the part of a (rows, columns) result that belongs to one thread. Threads share the rows, by
+    # tiles of MR, where there are enough of them, and else the columns, by panels of NV vectors.
+    Py_ssize_t columns
+    Py_ssize_t row, row_end         # the current block: rows ...
+    Py_ssize_t column, column_end   # ... and columns, within one panel
+    Py_ssize_t last                 # one past this thread's last column
 
 
 cdef inline Blocks blocks_of(Py_ssize_t rows, Py_ssize_t columns, int part, int parts) noexcept nogil:
     cdef Blocks b
-    cdef Py_ssize_t tiles = ((rows + MR - 1) // MR) * ((columns + NV * LANES - 1) // (NV * LANES))
-    b.rows, b.columns = rows, columns
-    b.tile = tiles * part // parts
-    b.end = tiles * (part + 1) // parts
-    b.row = b.row_end = b.column = b.column_end = 0
+    cdef Py_ssize_t down = (rows + MR - 1) // MR
+    cdef Py_ssize_t across = (columns + NV * LANES - 1) // (NV * LANES)
+    b.columns = columns
+    b.row, b.row_end = 0, rows
+    b.column_end, b.last = 0, columns
+    if down >= ROW_TILES * parts or down >= across:
+        b.row, b.row_end = down * part // parts * MR, min(down * (part + 1) // parts * MR, rows)
+    else:
+        b.column_end = across * part // parts * NV * LANES
+        b.last = min(across * (part + 1) // parts * NV * LANES, columns)
     return b
 
 
 cdef inline bint next_block(Blocks *b) noexcept nogil:
-    """Step to this thread's next block, which lies within one panel; False where there is none."""
-    cdef Py_ssize_t down = (b.rows + MR - 1) // MR
-    cdef Py_ssize_t count
-    if b.tile >= b.end:
-        return False
-    count = min(b.end - b.tile, down - b.tile % down)
-    b.row = b.tile % down * MR
-    b.row_end = min(b.row + count * MR, b.rows)
-    b.column = b.tile // down * NV * LANES
-    b.column_end = min(b.column + NV * LANES, b.columns)
-    b.tile += count
-    return True
+    """Step to this thread's next block; False where there is none."""
+    b.column = b.column_end
+    b.column_end = min(b.column + NV * LANES, b.last)
+    return b.column < b.column_end and b.row < b.row_end
 
 
 # ---- z = x W + b ------------------------------------------------------------------------------------
