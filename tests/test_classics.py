@@ -217,49 +217,31 @@ def small_mnist_network(dropout: float, seed: int = 0) -> fn.Network:
     return fn.mlp([784, 128, 64, 10], activation="relu", output="softmax", dropout=dropout, seed=seed)
 
 
-def test_mnist_on_a_part_of_it(backend: str, mnist: tuple[fn.Dataset, fn.Dataset]) -> None:
-    """On every backend: the tutorials' recipe learns, slowly; a tuned one is far ahead of it."""
-    train, test = mnist[0][:10_000], mnist[1]
-    fn.set_num_threads(1)  # the bits are the same, and the time does not depend on what else runs
-    slow = small_mnist_network(dropout=0.2)
-    losses = slow.fit(*train, optimizer=fn.SGD(0.003), epochs=2, verbose=0)["loss"]
-    assert losses[1] < 0.92 * losses[0]
-    assert 0.4 < slow.evaluate(*test)["accuracy"] < 0.8
-    tuned = small_mnist_network(dropout=0.1)
-    optimizer = fn.SGD(fn.schedules.OneCycle(0.1, epochs=2), momentum=0.9)
-    tuned.fit(*train, optimizer=optimizer, epochs=2, verbose=0)
-    assert tuned.evaluate(*test)["accuracy"] > 0.935
-
-
-def test_mnist_the_tutorials_recipe_learns_slowly(mnist: tuple[fn.Dataset, fn.Dataset]) -> None:
+def test_mnist_the_tutorials_recipe_learns_slowly(backend: str, mnist: tuple[fn.Dataset, fn.Dataset]) -> None:
     train, test = mnist
-    fn.set_num_threads(1)
+    fn.set_num_threads(1)  # the bits are the same, and the time does not depend on what else runs
     net = small_mnist_network(dropout=0.2)
-    epochs = 3 if fn.backend() != "numpy" else 1
-    history = net.fit(*train, optimizer=fn.SGD(0.003), epochs=epochs, validation=test, verbose=0)
-    assert all(np.diff(history["loss"]) < 0.0) and all(np.diff(history["val_accuracy"]) > 0.0)
-    assert history["val_accuracy"][0] > 0.75
-    assert history["val_accuracy"][-1] < 0.95
+    history = net.fit(*train, optimizer=fn.SGD(0.003), epochs=2, validation=test, verbose=0)
+    assert history["loss"][1] < 0.7 * history["loss"][0]
+    assert 0.75 < history["val_accuracy"][0] < history["val_accuracy"][1] < 0.9
 
 
-def test_mnist_tuned_sgd_in_ten_epochs(mnist: tuple[fn.Dataset, fn.Dataset]) -> None:
+def test_mnist_tuned_sgd_in_ten_epochs(backend: str, mnist: tuple[fn.Dataset, fn.Dataset]) -> None:
     train, test = mnist
     fn.set_num_threads(1)
     net = small_mnist_network(dropout=0.1)
-    epochs, wanted = (10, 0.975) if fn.backend() != "numpy" else (1, 0.955)
-    optimizer = fn.SGD(fn.schedules.OneCycle(0.1, epochs=epochs), momentum=0.9)
-    net.fit(*train, optimizer=optimizer, epochs=epochs, verbose=0)
-    assert net.evaluate(*test)["accuracy"] >= wanted
+    optimizer = fn.SGD(fn.schedules.OneCycle(0.1, epochs=10), momentum=0.9)
+    net.fit(*train, optimizer=optimizer, epochs=10, verbose=0)
+    assert net.evaluate(*test)["accuracy"] >= 0.975
 
 
-def test_mnist_with_anything_in_twenty_epochs(mnist: tuple[fn.Dataset, fn.Dataset]) -> None:
-    if fn.backend() == "numpy":
-        pytest.skip("20 epochs take the NumPy backend too long; the test above has a bar for it")
+def test_mnist_with_anything_in_twenty_epochs(backend: str, mnist: tuple[fn.Dataset, fn.Dataset]) -> None:
+    """Half of them will do."""
     train, test = mnist
     fn.set_num_threads(1)
-    net = small_mnist_network(dropout=0.2)
-    optimizer = fn.AdamW(fn.schedules.OneCycle(3e-3, epochs=20))
-    net.fit(*train, optimizer=optimizer, epochs=20, batch_size=128, verbose=0)
+    net = small_mnist_network(dropout=0.1)
+    optimizer = fn.AdamW(fn.schedules.OneCycle(4e-3, epochs=10))
+    net.fit(*train, optimizer=optimizer, epochs=10, batch_size=128, verbose=0)
     assert net.evaluate(*test)["accuracy"] >= 0.980
 
 

@@ -183,3 +183,21 @@ def test_only_the_learning_rate_can_change():
         with pytest.raises(AttributeError, match=f"{name} cannot change"):
             setattr(optimizer, name, 0.25)
     assert (optimizer.momentum, optimizer.clip_norm) == (0.5, 1.0)
+
+
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adam"])
+def test_fading_moments_do_not_become_subnormal(backend, dtype, name):
+    """Where the gradient is zero; training would become many times slower."""
+    net = fn.Network([fn.Dense(4)], inputs=3, dtype=dtype, seed=0)
+    options = {"momentum": 0.9} if name == "sgd" else {}
+    optimizer = optimizers.OPTIMIZERS[name](0.01, **options)
+    trainer = fn.Trainer(net, loss="mean_squared_error", optimizer=optimizer)
+    x = np.array([[0.0, 1.0, 2.0]], dtype)  # the first input is never set
+    trainer.fit(x, np.ones((1, 4)), epochs=130, verbose=0)
+    tiny = np.finfo(dtype).tiny
+    trainer.state_vectors[:, :4] = 16 * tiny
+    for _ in range(64):
+        trainer.step(x, np.ones((1, 4)))
+        size = np.abs(trainer.state_vectors)
+    assert not ((size > 0) & (size < tiny)).any()
+    assert (size[:, 4:] > 0).any()
