@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.data import Dataset, one_hot
-from fastnet.errors import FastnetFormatError
+from fastnet.errors import FastnetFormatError, existing
 
 __all__ = ["Column", "Columns", "Table", "Task", "read_table"]
 
@@ -114,7 +114,7 @@ def read_table(path: str | os.PathLike[str], *, delimiter: str | None = None) ->
     _check_delimiter(delimiter)
     where = os.fspath(path)
     try:
-        with open(where, encoding="utf-8-sig", newline="") as file:
+        with existing(where), open(where, encoding="utf-8-sig", newline="") as file:
             delimiter = delimiter or _sniff(list(itertools.islice(file, _SAMPLE_LINES)))
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)

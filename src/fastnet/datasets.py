@@ -18,7 +18,7 @@ from fastnet.arrays import as_count, as_generator, as_number
 from fastnet.columns import Columns, Task, read_table
 from fastnet.data import Dataset
 from fastnet.download import cache_folder, fetch
-from fastnet.errors import FastnetFormatError
+from fastnet.errors import FastnetFormatError, MissingFileError
 from fastnet.idx import read_idx
 
 __all__ = [
@@ -162,7 +162,7 @@ def _mnist_path(
         for name in (stem, f"{stem}.gz"):
             if (place / name).is_file():
                 return place / name
-    raise FileNotFoundError(f"no file {stem} or {stem}.gz in {folder} ({origin}) or its folder mnist")
+    raise MissingFileError(f"no file {stem} or {stem}.gz in {folder} ({origin}) or its folder mnist")
 
 
 def _mnist_part(images_path: Path, labels_path: Path, flat: bool) -> Dataset:

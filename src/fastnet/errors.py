@@ -6,17 +6,41 @@ apart from those has a class of its own.
 
 from __future__ import annotations
 
+import errno
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["DivergenceWarning", "FastnetFormatError", "GradientWarning", "OverfittingWarning", "warn"]
+__all__ = [
+    "DivergenceWarning",
+    "FastnetFormatError",
+    "GradientWarning",
+    "MissingFileError",
+    "OverfittingWarning",
+    "existing",
+    "warn",
+]
 
 
 class FastnetFormatError(ValueError):
     """A file is not what its format says: truncated, foreign, contradictory or of another version.
 
-    A file that is not there at all raises `FileNotFoundError` instead.
+    A file that is not there at all is a `MissingFileError`.
     """
+
+
+class MissingFileError(FastnetFormatError, FileNotFoundError):
+    """There is no such file: a `ValueError`, as all trouble with files, and a `FileNotFoundError`."""
+
+
+@contextmanager
+def existing(path: object) -> Iterator[None]:
+    """Turn the `FileNotFoundError` of what is done inside into a `MissingFileError` that names the path."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise MissingFileError(errno.ENOENT, "no such file", str(path)) from None
 
 
 class DivergenceWarning(RuntimeWarning):

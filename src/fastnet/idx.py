@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.errors import FastnetFormatError
+from fastnet.errors import FastnetFormatError, existing
 
 __all__ = ["read_idx"]
 
@@ -55,7 +55,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
         more bytes than the shape needs, damaged gzip data.
     """
     path = Path(path)
-    with path.open("rb") as file:
+    with existing(path), path.open("rb") as file:
         packed = file.read(2) == _GZIP_MAGIC
         file.seek(0)
         longest = path.stat().st_size * (_GZIP_MAXIMUM_RATIO if packed else 1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.backends.reference import LOSS_SUM, NORM, ROW, STEP
+from fastnet.backends.reference import LOSS_SUM, NORM, ROW, STEP, interrupts_held
 from fastnet.checks import Array, LossFunction
 from fastnet.evaluation import call_loss
 
@@ -57,12 +57,15 @@ class FunctionExecutor:
             value, slope = call_loss(self.loss, output, y[rows])
             if not (math.isfinite(value) and np.isfinite(slope).all()):
                 return False
-            self.executor.backward(slope)
-            self.executor.update(float(learning_rates[row // self.batch_size]), step)
-            progress[STEP] = step
-            progress[ROW] += len(rows)
-            progress[LOSS_SUM] += value * len(rows)
-            progress[NORM] += len(rows)
+            with interrupts_held() as interrupted:  # an update and its count belong together
+                self.executor.backward(slope)
+                self.executor.update(float(learning_rates[row // self.batch_size]), step)
+                progress[STEP] = step
+                progress[ROW] += len(rows)
+                progress[LOSS_SUM] += value * len(rows)
+                progress[NORM] += len(rows)
+            if interrupted:
+                raise KeyboardInterrupt
             if time.perf_counter() >= deadline:
                 break
         return True

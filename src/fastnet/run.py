@@ -102,7 +102,8 @@ class Run:
     def epoch(self, listeners: Sequence[Callback]) -> dict[str, float] | None:
         """Run one epoch and return what it measured; None if training diverged.
 
-        In that case everything is as at the start of the epoch, and `diverged` says what happened.
+        In that case parameters and optimizer state are those of the start of the epoch, and `diverged` says
+        what happened.
         """
         trainer = self.trainer
         start = time.perf_counter()

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from fastnet.errors import FastnetFormatError
+from fastnet.errors import FastnetFormatError, existing
 
 __all__ = ["FORMAT_VERSION", "TensorKind", "read", "write"]
 
@@ -121,7 +121,7 @@ def read(
     from safetensors import SafetensorError, safe_open
 
     name = os.fspath(path)
-    with open(name, "rb"):  # a missing or unreadable file is the operating system's error
+    with existing(name), open(name, "rb"):  # an unreadable file is the operating system's error
         pass
     try:
         with safe_open(name, framework="numpy") as file:

@@ -16,6 +16,7 @@ from fastnet.callbacks import Callback, OverfittingMonitor
 from fastnet.checks import (
     Array,
     ClassWeight,
+    LossFunction,
     LossSpec,
     check_loss,
     check_metric,
@@ -23,6 +24,7 @@ from fastnet.checks import (
     check_seed,
     check_targets,
     check_weights,
+    is_finite,
 )
 from fastnet.errors import DivergenceWarning, warn
 from fastnet.history import History
@@ -95,8 +97,8 @@ class Trainer:
         if not isinstance(network, Network):
             raise TypeError(f"network is a {type(network).__name__}; wanted a Network")
         self.network = network
-        self.loss = check_loss(loss, network.graph)
-        self.optimizer = SGD(0.1) if optimizer is None else optimizers.get(optimizer)
+        self._loss = check_loss(loss, network.graph)
+        self._optimizer = SGD(0.1) if optimizer is None else optimizers.get(optimizer)
         self.seed = network.seed if seed is None else check_seed(seed)
         self.history = History()
         self.epoch = 0
@@ -110,6 +112,16 @@ class Trainer:
         self.stop_reason = ""
         self._executors: dict[str, tuple[tuple[int, str, int], Any]] = {}
         self._step_rows, self._step_order, self._step_rate = 0, np.arange(0), np.zeros(1)
+
+    @property
+    def loss(self) -> Loss | LossFunction:
+        """What is made small; another one takes another trainer."""
+        return self._loss
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """How; its learning rate can be set, another one takes another trainer."""
+        return self._optimizer
 
     @property
     def steps(self) -> int:
@@ -257,6 +269,8 @@ class Trainer:
             The loss was not finite any more. Training stopped, and parameters and optimizer state are those
             of the start of that epoch.
         """
+        if not is_finite(self.network.parameters):
+            raise ValueError("network.parameters hold NaN or infinity; wanted finite numbers to start from")
         data = self._data(x, y, sample_weight, class_weight)
         held_out = None if validation is None else self._validation(validation)
         epochs, batch_size = as_count("epochs", epochs), min(as_count("batch_size", batch_size), len(data.x))

@@ -78,6 +78,17 @@ _threads = _start_threads()
 _version = 0
 
 
+def _after_fork() -> None:
+    """Let a forked child make executors of its own: threads that it lacks may hold the locks of the old."""
+    global _lock, _version
+    _lock = threading.Lock()
+    _version += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def available() -> list[str]:
     """Backends that this machine can run, best first.
 

@@ -9,7 +9,7 @@ import threading
 import numpy as np
 
 from cpython.buffer cimport (
-    PyBUF_FORMAT, PyBUF_ND, PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
 )
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport isfinite, sqrt
@@ -33,7 +33,7 @@ from fastnet.backends.compiled.program cimport (
 )
 from fastnet.backends.compiled.rng cimport dropout_run, uint32, uint64
 from fastnet.backends.compiled.simd cimport (
-    DTYPE as _DTYPE, ISA as _ISA, LANES, VECTOR_BYTES as _VECTOR_BYTES, fastnet_flush, fastnet_restore, real, vload,
+    DTYPE as _DTYPE, ISA as _ISA, LANES, MR, VECTOR_BYTES as _VECTOR_BYTES, fastnet_flush, fastnet_restore, real, vload,
     vload_n, vreal, vstore, vstore_n, vsum,
 )
 

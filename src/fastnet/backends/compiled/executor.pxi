@@ -20,8 +20,7 @@ cdef class Executor:
     cdef double prediction_worth, training_worth
     cdef double operations              # multiply-adds of one row, forward
     cdef Py_ssize_t inputs, outputs
-    cdef object lock, copy_of_row, x, __weakref__
-    cdef real *row_values
+    cdef object lock, empty, dtype, x, __weakref__
     cdef const real **input_rows
     cdef Py_ssize_t stride
     cdef double *losses
@@ -40,7 +39,6 @@ cdef class Executor:
         cdef Program *p = &self.program
         cdef real[::1] values = parameters
         cdef real[:, ::1] rows
-        cdef real[::1] row
         cdef Py_ssize_t i
         self.graph, self.parameters, self.gradients, self.state = graph, parameters, gradients, state
         self.batch_size, self.threads = batch_size, min(threads, <int>POOL_MOST)
@@ -63,8 +61,7 @@ cdef class Executor:
         p.hyper = _hyper(optimizer, hyper or {})
         p.seed = seed & 0xFFFFFFFFFFFFFFFF
         self._lower(name != loss)
-        row = outputs = np.empty(self.outputs, parameters.dtype)
-        self.row_values, self.copy_of_row = &row[0], outputs.copy
+        self.empty, self.dtype = np.empty, parameters.dtype
         self._allocate(&self.row_space, 1, False)
         if loss or gradients is not None:
             self._allocate(&self.space, batch_size, True)
@@ -149,7 +146,7 @@ cdef class Executor:
             written_by[op.target] = op.kind
             # On the way back an activation needs its own output, and some need their input.
             shared = op.kind == FLATTEN or not trains and (
-                op.kind == DROPOUT or op.kind == ACTIVATION and op.source in written_by
+                op.kind == DROPOUT or op.kind == ACTIVATION and space.values[op.source] != NULL
             ) or op.source in written_by and written_by[op.source] == DENSE and not (
                 op.kind == DENSE or op.kind == ACTIVATION and act.slope_needs_input(op.activation)
             )
@@ -214,14 +211,14 @@ cdef class Executor:
         with self.lock:
             self._prepare(parts)
             job = self._job(&x[0, 0], x.shape[0])
-            job.spaces, job.stride, job.losses = self.spaces, PREDICT_ROWS, NULL
+            job.spaces, job.stride, job.losses = self.spaces, _stride(x.shape[0], parts), NULL
             job.out = &out[0, 0]
             with nogil:
                 pool_run(_predict_job, &job, parts)
 
     def predict_row(self, x):
         """The output (O,) for one row (I,), or None where x is not just an array of the right kind."""
-        cdef Py_buffer view
+        cdef Py_buffer view, output
         cdef unsigned long long mode
         cdef Batch batch
         cdef const real *values
@@ -243,7 +240,9 @@ cdef class Executor:
             PyBuffer_Release(&view)
             return None
         values = <const real *>view.buf
-        copy_of_row = self.copy_of_row
+        # The result is made before, and nothing in the section calls Python: no other thread comes in between.
+        result = self.empty(self.outputs, self.dtype)
+        PyObject_GetBuffer(result, &output, PyBUF_WRITABLE)
         with cython.critical_section(self):
             mode = fastnet_flush()
             sum = _not_finite(values, self.inputs)
@@ -253,9 +252,9 @@ cdef class Executor:
             batch.input_rows = &values
             forward(&self.program, &self.row_space, &batch, self.program.count)
             rows = rows_of(&self.row_space, &batch, self.program.output)
-            memcpy(self.row_values, rows[0], self.outputs * sizeof(real))
+            memcpy(output.buf, rows[0], self.outputs * sizeof(real))
             fastnet_restore(mode)
-            result = copy_of_row()
+        PyBuffer_Release(&output)
         PyBuffer_Release(&view)
         if sum != 0:
             raise ValueError("x must be finite, but holds NaN or infinity")
@@ -279,7 +278,7 @@ cdef class Executor:
             with self.lock:
                 self._prepare(parts)
                 job = self._job(&x[0, 0], count)
-                job.spaces, job.stride = self.spaces, PREDICT_ROWS
+                job.spaces, job.stride = self.spaces, _stride(count, parts)
                 job.targets = data.targets
                 job.losses, job.correct = &losses[0], &correct[0]
                 with nogil:
@@ -369,11 +368,12 @@ cdef class Executor:
         where a batch's loss is not finite; its update is then left out.
         """
         cdef _Data data = _Data(x, y, sample_weight, order)
-        cdef double work = 3 * self.operations * self.batch_size
+        cdef double work = 3 * self.operations * min(self.batch_size, order.shape[0])
         cdef double before = progress[STEP]
         cdef unsigned naps = pool_naps()
         cdef int parts
         cdef Job job
+        self._check_rows(1)
         with self.lock:
             job = self._job(&x[0, 0], order.shape[0])
             job.targets, job.training = data.targets, True
@@ -394,6 +394,11 @@ cdef class Executor:
                 self.steps = self.naps = 0
         PyErr_CheckSignals()
         return bool(job.finite)
+
+
+cdef Py_ssize_t _stride(Py_ssize_t rows, int parts) noexcept:
+    """Rows of one pass through the network: whole tiles, and few enough that every thread has some."""
+    return min(<Py_ssize_t>PREDICT_ROWS, (rows + parts * MR - 1) // (parts * MR) * MR)
 
 
 cdef real _not_finite(const real *x, Py_ssize_t count) noexcept nogil:

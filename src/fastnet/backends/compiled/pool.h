@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define POOL_MOST 64    /* threads in all */
-#define POOL_SPINS 4000 /* looks before a thread sleeps: some tens of microseconds */
+#define POOL_SPINS 4000 /* looks before a thread sleeps: about a hundred microseconds */
 
 typedef void (*pool_job)(void *context, int part, int parts);
 

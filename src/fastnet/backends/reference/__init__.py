@@ -16,7 +16,16 @@ from fastnet.backends.reference.dense import (
     dense_forward,
 )
 from fastnet.backends.reference.dropout import dropout, dropout_key
-from fastnet.backends.reference.executor import CORRECT, LOSS_SUM, NORM, ROW, STEP, TOTAL, Executor
+from fastnet.backends.reference.executor import (
+    CORRECT,
+    LOSS_SUM,
+    NORM,
+    ROW,
+    STEP,
+    TOTAL,
+    Executor,
+    interrupts_held,
+)
 from fastnet.backends.reference.losses import count_correct, loss_and_slope
 from fastnet.backends.reference.optimizers import update
 
@@ -37,6 +46,7 @@ __all__ = [
     "dense_forward",
     "dropout",
     "dropout_key",
+    "interrupts_held",
     "loss_and_slope",
     "update",
 ]

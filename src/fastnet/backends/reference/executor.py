@@ -272,7 +272,9 @@ class Executor:
         assert self.gradients is not None and self.state is not None
         g, w, state, decay = self.gradients, self.parameters, self.state, self._decay
         if step % FLUSH_STEPS == 0:
-            state[np.abs(state) < self._floor] = 0
+            faded = np.abs(state) < self._floor
+            faded[1:] &= faded[:1]  # a mean square is as good as zero only where the mean is
+            state[faded] = 0
         update(g, decay, w, state, self.optimizer, self.hyper, learning_rate, step)
 
     @_quiet
@@ -292,7 +294,7 @@ class Executor:
         where a batch's loss is not finite; its update is then left out.
         """
         deadline = time.perf_counter() + seconds
-        with self._lock, _interrupts_held() as interrupted:
+        with self._lock, interrupts_held() as interrupted:
             row = int(progress[ROW])
             while row < len(order):
                 rows = order[row : row + self.batch_size]
@@ -324,7 +326,7 @@ def _view(flat: Array, slot: Slot) -> Array:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[list[int]]:
+def interrupts_held() -> Iterator[list[int]]:
     """Ctrl-C appends to the list instead of stopping in the middle of an update.
 
     A signal handler that is not Python's own stays, and so does everything in threads other than the
