@@ -27,7 +27,8 @@ def test_a_missing_file_is_both_kinds_of_error(tmp_path: Path, read) -> None:
     path = tmp_path / "nothing"
     with pytest.raises(MissingFileError, match="nothing") as caught:
         read(path)
-    assert isinstance(caught.value, FastnetFormatError | ValueError)
+    assert isinstance(caught.value, FastnetFormatError)
+    assert isinstance(caught.value, ValueError)
     assert isinstance(caught.value, FileNotFoundError)
 
 

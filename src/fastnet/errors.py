@@ -7,6 +7,7 @@ apart from those has a class of its own.
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ class FastnetFormatError(ValueError):
     """
 
 
-class MissingFileError(FastnetFormatError, FileNotFoundError):
+class MissingFileError(FileNotFoundError, FastnetFormatError):
     """There is no such file: a `ValueError`, as all trouble with files, and a `FileNotFoundError`."""
 
 
@@ -40,7 +41,7 @@ def existing(path: object) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise MissingFileError(errno.ENOENT, "no such file", str(path)) from None
+        raise MissingFileError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
 
 
 class DivergenceWarning(RuntimeWarning):

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.backends.reference import LOSS_SUM, NORM, ROW, STEP, interrupts_held
+from fastnet.backends.reference import LOSS_SUM, NORM, ROW, STEP
+from fastnet.backends.reference.executor import interrupts_held
 from fastnet.checks import Array, LossFunction
 from fastnet.evaluation import call_loss
 

@@ -24,7 +24,6 @@ from fastnet.backends.reference.executor import (
     STEP,
     TOTAL,
     Executor,
-    interrupts_held,
 )
 from fastnet.backends.reference.losses import count_correct, loss_and_slope
 from fastnet.backends.reference.optimizers import update
@@ -46,7 +45,6 @@ __all__ = [
     "dense_forward",
     "dropout",
     "dropout_key",
-    "interrupts_held",
     "loss_and_slope",
     "update",
 ]
