@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-os.environ.setdefault("MPLBACKEND", "Agg")  # also for the processes that tests start
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+# For the processes that tests start, too. The folder of its own is because matplotlib keeps one list of fonts
+# for all environments of a user: one that was removed while it drew leaves a list that lacks the usual fonts.
+os.environ.setdefault("MPLBACKEND", "Agg")
+drawing = tempfile.TemporaryDirectory(prefix="fastnet-matplotlib-")
+os.environ["MPLCONFIGDIR"] = drawing.name
 
 with warnings.catch_warnings():
     if os.environ.get("FASTNET_PURE") == "1":  # an installation without compiled kernels warns, rightly
