@@ -11,6 +11,7 @@ from fastnet.backends.reference.arrays import Array
 
 _SQRT_HALF = math.sqrt(0.5)
 _NORMAL_DENSITY_0 = 1.0 / math.sqrt(2.0 * math.pi)
+_ZERO = np.zeros((), np.float32)  # for float64 as well; NumPy takes an array sooner than a Python number
 _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
@@ -57,8 +58,9 @@ def _silu_slope(z: Array, a: Array) -> Array:
 
 def _softmax(z: Array) -> Array:
     """Each row: exp(z - max) / sum of it; the largest exponent is 0, so nothing overflows."""
-    e: Array = np.exp(z - z.max(axis=1, keepdims=True, initial=-np.inf))
-    e /= e.sum(axis=1, keepdims=True)
+    e: Array = z - np.maximum.reduce(z, axis=1, keepdims=True, initial=-np.inf)
+    np.exp(e, out=e)
+    e /= np.add.reduce(e, axis=1, keepdims=True)
     return e
 
 
@@ -72,7 +74,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array, Array], object], Callable[[Array, 
     "step": (_into(lambda z: np.where(np.isnan(z), z, z > 0)), lambda z, a: np.zeros_like(z)),
     "sigmoid": (_into(sigmoid), lambda z, a: a * (1 - a)),
     "tanh": (np.tanh, lambda z, a: 1 - a * a),
-    "relu": (lambda z, a: np.maximum(z, 0, out=a), lambda z, a: a > 0),
+    "relu": (lambda z, a: np.maximum(z, _ZERO, out=a), lambda z, a: a > _ZERO),
     "leaky_relu": (
         _into(lambda z: np.where(z > 0, z, z / 100)),
         lambda z, a: np.where(a > 0, a.dtype.type(1), a.dtype.type(0.01)),

@@ -208,7 +208,8 @@ class Executor:
             or x.shape != (self.graph.size(0),)
         ):
             return None
-        if not math.isfinite(x.sum()) and not np.isfinite(x).all():
+        # One number tells of all but always; the squares of large ones may overflow, and then we look.
+        if not math.isfinite(np.dot(x, x)) and not np.isfinite(x).all():
             raise ValueError("x must be finite, but holds NaN or infinity")
         with self._lock:
             result: Array = self._outputs(x[None, :])[0].copy()
@@ -268,14 +269,14 @@ class Executor:
         """One update of the parameters from the gradients."""
         self._update(learning_rate, step)
 
-    def _update(self, learning_rate: float, step: int) -> None:
+    def _update(self, learning_rate: float, step: int, scratch: Array | None = None) -> None:
         assert self.gradients is not None and self.state is not None
         g, w, state, decay = self.gradients, self.parameters, self.state, self._decay
         if step % FLUSH_STEPS == 0:
             faded = np.abs(state) < self._floor
             faded[1:] &= faded[:1]  # a mean square is as good as zero only where the mean is
             state[faded] = 0
-        update(g, decay, w, state, self.optimizer, self.hyper, learning_rate, step)
+        update(g, decay, w, state, self.optimizer, self.hyper, learning_rate, step, scratch)
 
     @_quiet
     def train(
@@ -306,15 +307,18 @@ class Executor:
                     return False
                 for call in through.backward:
                     call()
-                self._update(float(learning_rates[row // self.batch_size]), self._step)
+                rate = float(learning_rates[row // self.batch_size])
                 row += len(rows)
+                ends = row >= len(order) or bool(interrupted) or time.perf_counter() >= deadline
+                # The gradients of the last step are there for who looks; those before are gone anyway.
+                self._update(rate, self._step, scratch=None if ends else self.gradients)
                 progress[STEP], progress[ROW] = self._step, row
                 progress[LOSS_SUM] += value
                 progress[NORM] += norm
                 if self.metric:
                     progress[CORRECT] += correct
                     progress[TOTAL] += total
-                if interrupted or time.perf_counter() >= deadline:
+                if ends:
                     break
         if interrupted:
             raise KeyboardInterrupt

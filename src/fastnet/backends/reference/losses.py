@@ -44,9 +44,9 @@ ELEMENTWISE: dict[str, Callable[[Array, Array, float], tuple[Array, Array]]] = {
 
 def _softmax_cross_entropy(z: Array, t: Array) -> tuple[Array, Array]:
     """Loss of each row, (N, 1), and dL/dz = p sum(t) - t, from the logits; t: labels (N,) or rows (N, O)."""
-    shifted = z - z.max(axis=1, keepdims=True)
+    shifted = z - np.maximum.reduce(z, axis=1, keepdims=True)
     e = np.exp(shifted)
-    total = e.sum(axis=1, keepdims=True)
+    total = np.add.reduce(e, axis=1, keepdims=True)
     if t.ndim == 1:
         at_label = np.arange(0, z.size, z.shape[1]) + t  # in the row-major matrix
         e /= total

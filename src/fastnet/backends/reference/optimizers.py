@@ -9,6 +9,8 @@ import numpy as np
 
 from fastnet.backends.reference.arrays import Array
 
+Hyper = Mapping[str, float]
+
 
 def update(
     gradients: Array,
@@ -16,14 +18,16 @@ def update(
     parameters: Array,
     state: Array,
     name: str,
-    hyper: Mapping[str, float],
+    hyper: Hyper,
     learning_rate: float,
     step: int,
+    scratch: Array | None = None,
 ) -> None:
     """One update, step = 1, 2, ...: gradients, decay (P,) -> parameters (P,), state (S, P).
 
     `decay` is 1 where weight decay applies, else 0. The gradient is clipped by value, then by norm,
-    then decay is added (AdamW: taken from the weights themselves).
+    then decay is added (AdamW: taken from the weights themselves). `scratch` (P,), which the compiled
+    kernels do not need, saves NumPy an array; it may be `gradients`, which are then lost.
     """
     g, w = gradients, parameters
     if hyper["clip_value"]:
@@ -36,40 +40,42 @@ def update(
         w -= decay * w.dtype.type(learning_rate * hyper["weight_decay"]) * w
     elif hyper["weight_decay"]:
         g = g + decay * g.dtype.type(hyper["weight_decay"]) * w
-    UPDATES[name](g, w, state, hyper, learning_rate, step)
+    UPDATES[name](g, w, state, hyper, learning_rate, step, scratch)
 
 
-def _sgd(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, step: int) -> None:
+def _sgd(g: Array, w: Array, state: Array, h: Hyper, lr: float, step: int, scratch: Array | None) -> None:
     if len(state) == 0:
-        w -= lr * g
+        w -= np.multiply(g, lr, out=scratch)
         return
     v = state[0]
     v *= h["momentum"]
     v += g
-    w -= lr * (g + h["momentum"] * v) if h["nesterov"] else lr * v
+    if h["nesterov"]:
+        v = np.add(g, h["momentum"] * v, out=scratch)
+    w -= np.multiply(v, lr, out=scratch)
 
 
-def _adagrad(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, step: int) -> None:
+def _adagrad(g: Array, w: Array, state: Array, h: Hyper, lr: float, step: int, scratch: Array | None) -> None:
     s = state[0]
     s += g * g
     w -= lr * g / (np.sqrt(s) + h["epsilon"])
 
 
-def _rmsprop(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, step: int) -> None:
+def _rmsprop(g: Array, w: Array, state: Array, h: Hyper, lr: float, step: int, scratch: Array | None) -> None:
     s = state[0]
     s *= h["rho"]
     s += (1 - h["rho"]) * g * g
     w -= lr * g / (np.sqrt(s) + h["epsilon"])
 
 
-def _adam(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, step: int) -> None:
+def _adam(g: Array, w: Array, state: Array, h: Hyper, lr: float, step: int, scratch: Array | None) -> None:
     # With c = sqrt(1 - beta2^step), m_hat / (sqrt(v_hat) + epsilon) is c m_hat / (sqrt(v) + c epsilon).
     m, v = state
     c = math.sqrt(1 - h["beta2"] ** step)
     m *= h["beta1"]
     m += (1 - h["beta1"]) * g
     v *= h["beta2"]
-    squares = g * g
+    squares = np.multiply(g, g, out=scratch)
     squares *= 1 - h["beta2"]
     v += squares
     change = np.sqrt(v, out=squares)
@@ -79,7 +85,7 @@ def _adam(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, s
     w -= change
 
 
-def _rprop(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, step: int) -> None:
+def _rprop(g: Array, w: Array, state: Array, h: Hyper, lr: float, step: int, scratch: Array | None) -> None:
     last, size = state
     if step == 1:
         size[...] = lr
@@ -91,7 +97,7 @@ def _rprop(g: Array, w: Array, state: Array, h: Mapping[str, float], lr: float, 
     w -= np.sign(last) * size
 
 
-UPDATES: dict[str, Callable[[Array, Array, Array, Mapping[str, float], float, int], None]] = {
+UPDATES: dict[str, Callable[[Array, Array, Array, Hyper, float, int, Array | None], None]] = {
     "sgd": _sgd,
     "adagrad": _adagrad,
     "rmsprop": _rmsprop,
