@@ -23,7 +23,7 @@ from fastnet.backends.reference.dense import (
 )
 from fastnet.backends.reference.dropout import dropout, dropout_key
 from fastnet.backends.reference.losses import LOGITS, count_correct, loss_and_slope
-from fastnet.backends.reference.optimizers import update
+from fastnet.backends.reference.optimizers import update_with
 
 if TYPE_CHECKING:
     from fastnet.graph import Graph, Slot
@@ -276,7 +276,7 @@ class Executor:
             faded = np.abs(state) < self._floor
             faded[1:] &= faded[:1]  # a mean square is as good as zero only where the mean is
             state[faded] = 0
-        update(g, decay, w, state, self.optimizer, self.hyper, learning_rate, step, scratch)
+        update_with(scratch, g, decay, w, state, self.optimizer, self.hyper, learning_rate, step)
 
     @_quiet
     def train(

@@ -21,14 +21,27 @@ def update(
     hyper: Hyper,
     learning_rate: float,
     step: int,
-    scratch: Array | None = None,
 ) -> None:
     """One update, step = 1, 2, ...: gradients, decay (P,) -> parameters (P,), state (S, P).
 
     `decay` is 1 where weight decay applies, else 0. The gradient is clipped by value, then by norm,
-    then decay is added (AdamW: taken from the weights themselves). `scratch` (P,), which the compiled
-    kernels do not need, saves NumPy an array; it may be `gradients`, which are then lost.
+    then decay is added (AdamW: taken from the weights themselves).
     """
+    update_with(None, gradients, decay, parameters, state, name, hyper, learning_rate, step)
+
+
+def update_with(
+    scratch: Array | None,
+    gradients: Array,
+    decay: Array,
+    parameters: Array,
+    state: Array,
+    name: str,
+    hyper: Hyper,
+    learning_rate: float,
+    step: int,
+) -> None:
+    """`update`, where `scratch` (P,) saves NumPy an array; it may be `gradients`, which are then lost."""
     g, w = gradients, parameters
     if hyper["clip_value"]:
         g = np.clip(g, -hyper["clip_value"], hyper["clip_value"])
