@@ -183,7 +183,7 @@ cdef class Executor:
         job.losses, job.correct, job.sums = self.losses, self.correct, self.sums
         job.out = NULL
         job.learning_rates = job.progress = NULL
-        job.training, job.finite, job.stop = False, True, False
+        job.training, job.finite, job.last = False, True, False
         job.step = 0
         job.batch_size = self.batch_size
         job.look = 1
@@ -247,7 +247,7 @@ cdef class Executor:
             mode = fastnet_flush()
             sum = _not_finite(values, self.inputs)
             batch.count, batch.part, batch.parts = 1, 0, 1
-            batch.training = batch.learns = False
+            batch.training = batch.learns = batch.keeps = False
             batch.step = 0
             batch.input_rows = &values
             forward(&self.program, &self.row_space, &batch, self.program.count)

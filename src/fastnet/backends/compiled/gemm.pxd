@@ -11,7 +11,7 @@ in a shuffled batch lie anywhere, are given by pointers.
 
 from fastnet.backends.compiled.simd cimport (
     LANES, MR, NV, forced, real, vload, vload_n, vreal, vset1, vstore, vstore_n,
-    vsum,
+    vsum, vtranspose_square,
 )
 
 cdef enum:
@@ -170,10 +170,10 @@ cdef inline void forward_one_row(
 # ---- dW = x^T dz ------------------------------------------------------------------------------------
 
 cdef inline forced weights_tile(
-    const real **rows, const real *d_z, real *d_weights,
-    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full,
+    const real **rows, const real *d_z, real *result, real rate,
+    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full, bint fused,
 ) noexcept nogil:
-    """d_weights[r][v] = sum over n of rows[n][first + r] d_z[n][v]."""
+    """result[r][v] = sum over n of rows[n][first + r] d_z[n][v], or, fused, -= rate times that sum."""
     cdef vreal acc[6][8]
     cdef vreal line[8]
     cdef vreal element
@@ -195,28 +195,32 @@ cdef inline forced weights_tile(
     for r in range(R):
         for v in range(V):
             if full or v < V - 1:
-                vstore(d_weights + r * ld + v * LANES, acc[r][v])
+                if fused:
+                    acc[r][v] = vload(result + r * ld + v * LANES) - vset1(rate) * acc[r][v]
+                vstore(result + r * ld + v * LANES, acc[r][v])
             else:
-                vstore_n(d_weights + r * ld + v * LANES, acc[r][v], tail)
+                if fused:
+                    acc[r][v] = vload_n(result + r * ld + v * LANES, tail) - vset1(rate) * acc[r][v]
+                vstore_n(result + r * ld + v * LANES, acc[r][v], tail)
 
 
 cdef inline forced weights_rows(
-    const real **rows, const real *d_z, real *d_weights,
-    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last, Py_ssize_t ld, Py_ssize_t tail, int V, bint full,
+    const real **rows, const real *d_z, real *result, real rate,
+    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last, Py_ssize_t ld, Py_ssize_t tail, int V, bint full, bint fused,
 ) noexcept nogil:
     """Inputs first .. last of one panel."""
     cdef Py_ssize_t i = first
     while i + 6 <= last:
-        weights_tile(rows, d_z, d_weights + i * ld, terms, i, ld, tail, 6, V, full)
+        weights_tile(rows, d_z, result + i * ld, rate, terms, i, ld, tail, 6, V, full, fused)
         i += 6
     if i + 4 <= last:
-        weights_tile(rows, d_z, d_weights + i * ld, terms, i, ld, tail, 4, V, full)
+        weights_tile(rows, d_z, result + i * ld, rate, terms, i, ld, tail, 4, V, full, fused)
         i += 4
     if i + 2 <= last:
-        weights_tile(rows, d_z, d_weights + i * ld, terms, i, ld, tail, 2, V, full)
+        weights_tile(rows, d_z, result + i * ld, rate, terms, i, ld, tail, 2, V, full, fused)
         i += 2
     if i < last:
-        weights_tile(rows, d_z, d_weights + i * ld, terms, i, ld, tail, 1, V, full)
+        weights_tile(rows, d_z, result + i * ld, rate, terms, i, ld, tail, 1, V, full, fused)
 
 
 cdef inline void weights_column(
@@ -239,28 +243,43 @@ cdef inline void weights_column(
         vstore_n(d_weights + i, sums, last - i)
 
 
+cdef inline forced weights_panel(
+    const real **rows, const real *d_z, real *result, real rate, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
+    bint fused,
+) noexcept nogil:
+    """One block of at most NV vectors across."""
+    cdef Py_ssize_t width = at.column_end - at.column
+    cdef Py_ssize_t vectors = (width + LANES - 1) // LANES
+    cdef Py_ssize_t tail = width - (vectors - 1) * LANES
+    d_z += at.column
+    result += at.column
+    if width == NV * LANES:
+        weights_rows(rows, d_z, result, rate, terms, at.row, at.row_end, ld, tail, NV, True, fused)
+    elif vectors == 1:
+        weights_rows(rows, d_z, result, rate, terms, at.row, at.row_end, ld, tail, 1, False, fused)
+    elif vectors == 2:
+        weights_rows(rows, d_z, result, rate, terms, at.row, at.row_end, ld, tail, 2, False, fused)
+    elif NV > 2 and vectors == 3:
+        weights_rows(rows, d_z, result, rate, terms, at.row, at.row_end, ld, tail, 3, False, fused)
+    elif NV > 2 and vectors == 4:
+        weights_rows(rows, d_z, result, rate, terms, at.row, at.row_end, ld, tail, 4, False, fused)
+
+
 cdef inline void weights_block(
     const real **rows, const real *d_z, real *d_weights, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
 ) noexcept nogil:
     """One block of d_weights (I, ld) = rows^T d_z; d_z (terms, ld)."""
-    cdef Py_ssize_t width = at.column_end - at.column
-    cdef Py_ssize_t vectors = (width + LANES - 1) // LANES
-    cdef Py_ssize_t tail = width - (vectors - 1) * LANES
     if ld == 1:
         weights_column(rows, d_z, d_weights, terms, at.row, at.row_end)
-        return
-    d_z += at.column
-    d_weights += at.column
-    if width == NV * LANES:
-        weights_rows(rows, d_z, d_weights, terms, at.row, at.row_end, ld, tail, NV, True)
-    elif vectors == 1:
-        weights_rows(rows, d_z, d_weights, terms, at.row, at.row_end, ld, tail, 1, False)
-    elif vectors == 2:
-        weights_rows(rows, d_z, d_weights, terms, at.row, at.row_end, ld, tail, 2, False)
-    elif NV > 2 and vectors == 3:
-        weights_rows(rows, d_z, d_weights, terms, at.row, at.row_end, ld, tail, 3, False)
-    elif NV > 2 and vectors == 4:
-        weights_rows(rows, d_z, d_weights, terms, at.row, at.row_end, ld, tail, 4, False)
+    else:
+        weights_panel(rows, d_z, d_weights, 0, terms, ld, at, False)
+
+
+cdef inline void descend_block(
+    const real **rows, const real *d_z, real *weights, real rate, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
+) noexcept nogil:
+    """One block of weights (I, ld) -= rate rows^T d_z, where ld > 1: the gradient never leaves the registers."""
+    weights_panel(rows, d_z, weights, rate, terms, ld, at, True)
 
 
 cdef inline void bias_block(
@@ -290,11 +309,18 @@ cdef inline void transpose_rows(
 ) noexcept nogil:
     """turned[j][i] = w[i][j] for the columns j in first .. last: w (rows, columns), turned (columns, rows).
 
-    In squares of eight, so that both sides of the copy use whole cache lines.
+    In squares of vectors; what is left at the edges, value by value.
     """
-    cdef Py_ssize_t i, j, ii, jj
-    for jj in range(first, last, 8):
-        for ii in range(0, rows, 8):
-            for j in range(jj, min(jj + 8, last)):
-                for i in range(ii, min(ii + 8, rows)):
-                    turned[j * rows + i] = w[i * columns + j]
+    cdef Py_ssize_t whole = rows - rows % LANES
+    cdef Py_ssize_t i, j
+    cdef Py_ssize_t done = first
+    while done + LANES <= last:
+        for i from 0 <= i < whole by LANES:
+            vtranspose_square(w + i * columns + done, columns, turned + done * rows + i, rows)
+        for j in range(done, done + LANES):
+            for i in range(whole, rows):
+                turned[j * rows + i] = w[i * columns + j]
+        done += LANES
+    for j in range(done, last):
+        for i in range(rows):
+            turned[j * rows + i] = w[i * columns + j]

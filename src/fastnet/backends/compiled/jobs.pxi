@@ -53,7 +53,7 @@ cdef struct Job:
     double *progress
     double deadline
     int look                     # steps between two looks at the clock
-    bint training, finite, stop
+    bint training, finite, last
     uint64 step
     double value
 
@@ -75,7 +75,7 @@ cdef Batch _batch(Job *job, Py_ssize_t row, Py_ssize_t count, int part, int part
     cdef Py_ssize_t i
     batch.count, batch.part, batch.parts = count, part, parts
     batch.input_rows = job.input_rows + part * job.stride
-    batch.training, batch.learns, batch.step = job.training, True, job.step
+    batch.training, batch.learns, batch.keeps, batch.step = job.training, True, True, job.step
     for i in range(count):
         batch.input_rows[i] = job.x + (order[row + i] if order != NULL else row + i) * inputs
     return batch
@@ -88,6 +88,10 @@ cdef bint _losses(Job *job, Batch *batch, Py_ssize_t row, double *value, double 
     split[0] = meet(split[0], BY_ROWS, batch.parts)
     norm[0] = norm_of(job.program, batch, &job.targets, row)
     loss_part(job.program, job.spaces, batch, &job.targets, row, norm[0], job.losses, job.correct)
+    if batch.part == 0:
+        job.last = row + batch.count >= job.rows or (
+            batch.step % <uint64>job.look == 0 and pool_seconds() >= job.deadline
+        )
     pool_barrier(batch.parts)
     split[0] = WHOLE
     value[0] = 0
@@ -143,6 +147,9 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
             if part == 0:
                 job.finite = False
             break
+        # Every thread reads it here, between two barriers, so that all stop after the same step. The gradients of
+        # that step stay for whoever looks at them.
+        batch.keeps = job.last
         _learn(job, &batch, split, job.learning_rates[row // job.batch_size], True)
         row += batch.count
         if part == 0:
@@ -156,10 +163,8 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
                     right += job.correct[i]
                 job.progress[CORRECT] += <double>right
                 job.progress[TOTAL] += <double>(batch.count * (1 if job.program.metric == los.ARGMAX else width))
-            # Threads read `stop` after the barrier, and meet others before it is written again.
-            job.stop = step % <uint64>job.look == 0 and pool_seconds() >= job.deadline
         pool_barrier(parts)
-        if job.stop:
+        if batch.keeps:
             break
     fastnet_restore(mode)
 

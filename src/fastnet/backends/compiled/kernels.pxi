@@ -167,7 +167,7 @@ def update(
             end += 1
         opt.update_run(
             &rates, &gradients[i], &parameters[i], s + i if s != NULL else NULL, t + i if t != NULL else NULL,
-            end - i, decay[i] != 0,
+            1, end - i, end - i, decay[i] != 0,
         )
         i = end
 

@@ -6,7 +6,7 @@ What is the same for all parameters of a step is worked out once, in `rates_of`.
 from libc.math cimport pow, sqrt
 
 from fastnet.backends.compiled.simd cimport (
-    LANES, real, vabs, vcopysign, vint, vlt, vload, vload_n, vmax, vmin, vreal, vselect, vset1, vsqrt, vstore, vstore_n,
+    LANES, forced, real, vabs, vcopysign, vint, vlt, vload, vload_n, vmax, vmin, vreal, vselect, vset1, vsqrt, vstore, vstore_n,
 )
 
 cdef enum Optimizer:
@@ -78,39 +78,40 @@ cdef inline vreal sign(vreal x) noexcept nogil:
     return vselect(vlt(vset1(0), vabs(x)), vcopysign(vset1(1), x), x)
 
 
-cdef inline void update_vector(
-    const Rates *r, vreal g, vreal *w, vreal *s, vreal *t, bint decays,
+cdef inline forced update_vector(
+    const Rates *r, vreal g, vreal *w, vreal *s, vreal *t, bint decays, bint shaped, Optimizer optimizer,
 ) noexcept nogil:
     """New values of one vector of parameters w and of its states s and t."""
     cdef vreal agreement
-    if r.clips:
-        g = vmax(vset1(-r.clip_value), vmin(vset1(r.clip_value), g))
-    if r.scale != 1:
-        g = g * vset1(r.scale)
-    if decays and r.decay != 0:
-        if r.optimizer == ADAMW:
-            w[0] = w[0] - vset1(r.decay) * w[0]
-        else:
-            g = g + vset1(r.decay) * w[0]
-    if r.optimizer == SGD_PLAIN:
+    if shaped:
+        if r.clips:
+            g = vmax(vset1(-r.clip_value), vmin(vset1(r.clip_value), g))
+        if r.scale != 1:
+            g = g * vset1(r.scale)
+        if decays and r.decay != 0:
+            if optimizer == ADAMW:
+                w[0] = w[0] - vset1(r.decay) * w[0]
+            else:
+                g = g + vset1(r.decay) * w[0]
+    if optimizer == SGD_PLAIN:
         w[0] = w[0] - vset1(r.learning_rate) * g
-    elif r.optimizer == SGD_MOMENTUM:
+    elif optimizer == SGD_MOMENTUM:
         s[0] = vset1(r.momentum) * s[0] + g
         w[0] = w[0] - vset1(r.learning_rate) * s[0]
-    elif r.optimizer == SGD_NESTEROV:
+    elif optimizer == SGD_NESTEROV:
         s[0] = vset1(r.momentum) * s[0] + g
         w[0] = w[0] - vset1(r.learning_rate) * (g + vset1(r.momentum) * s[0])
-    elif r.optimizer == ADAGRAD:
+    elif optimizer == ADAGRAD:
         s[0] = s[0] + g * g
         w[0] = w[0] - vset1(r.learning_rate) * g / (vsqrt(s[0]) + vset1(r.epsilon))
-    elif r.optimizer == RMSPROP:
+    elif optimizer == RMSPROP:
         s[0] = vset1(r.beta2) * s[0] + vset1(r.rest2) * g * g
         w[0] = w[0] - vset1(r.learning_rate) * g / (vsqrt(s[0]) + vset1(r.epsilon))
-    elif r.optimizer == ADAM or r.optimizer == ADAMW:
+    elif optimizer == ADAM or optimizer == ADAMW:
         s[0] = vset1(r.beta1) * s[0] + vset1(r.rest1) * g
         t[0] = vset1(r.beta2) * t[0] + vset1(r.rest2) * (g * g)
         w[0] = w[0] - vset1(r.learning_rate) * s[0] / (vsqrt(t[0]) * vset1(r.correction) + vset1(r.epsilon))
-    elif r.optimizer == RPROP:
+    elif optimizer == RPROP:
         if r.first:
             t[0] = vset1(r.learning_rate)
         agreement = g * s[0]
@@ -121,40 +122,81 @@ cdef inline void update_vector(
         w[0] = w[0] - sign(s[0]) * t[0]
 
 
-cdef inline void update_run(
-    const Rates *r, const real *g, real *w, real *s, real *t, Py_ssize_t count, bint decays,
+cdef inline forced update_rows(
+    const Rates *rates, const real *g, real *w, real *s, real *t, Py_ssize_t rows, Py_ssize_t run, Py_ssize_t ld,
+    bint decays, bint shaped, Optimizer optimizer, int states,
 ) noexcept nogil:
-    """Update `count` parameters w from their gradients g; s and t are the first two state vectors, or NULL."""
-    cdef Py_ssize_t i, n
+    """Update `rows` runs of `run` parameters that start `ld` apart; the last arguments are known when compiled."""
+    cdef Rates r = rates[0]  # a copy, so that the compiler knows that no store changes it
+    cdef Py_ssize_t row, i, n
     cdef vreal wi, si, ti
-    cdef int states = (s != NULL) + (t != NULL)
     si = ti = vset1(0)
-    for i from 0 <= i < count by LANES:
-        n = count - i
-        if n >= LANES:
+    for row in range(rows):
+        for i from 0 <= i <= run - LANES by LANES:
             wi = vload(w + i)
             if states > 0:
                 si = vload(s + i)
             if states > 1:
                 ti = vload(t + i)
-            update_vector(r, vload(g + i), &wi, &si, &ti, decays)
+            update_vector(&r, vload(g + i), &wi, &si, &ti, decays, shaped, optimizer)
             vstore(w + i, wi)
             if states > 0:
                 vstore(s + i, si)
             if states > 1:
                 vstore(t + i, ti)
-        else:
+        n = run % LANES
+        if n > 0:
+            i = run - n
             wi = vload_n(w + i, n)
             if states > 0:
                 si = vload_n(s + i, n)
             if states > 1:
                 ti = vload_n(t + i, n)
-            update_vector(r, vload_n(g + i, n), &wi, &si, &ti, decays)
+            update_vector(&r, vload_n(g + i, n), &wi, &si, &ti, decays, shaped, optimizer)
             vstore_n(w + i, wi, n)
             if states > 0:
                 vstore_n(s + i, si, n)
             if states > 1:
                 vstore_n(t + i, ti, n)
+        g += ld
+        w += ld
+        if states > 0:
+            s += ld
+        if states > 1:
+            t += ld
+
+
+cdef inline bint is_plain(const Rates *r, bint decays) noexcept nogil:
+    """Whether the gradient is taken as it is: not clipped, and without weight decay."""
+    return not r.clips and r.scale == 1 and not (decays and r.decay != 0)
+
+
+cdef inline void update_run(
+    const Rates *r, const real *g, real *w, real *s, real *t, Py_ssize_t rows, Py_ssize_t run, Py_ssize_t ld,
+    bint decays,
+) noexcept nogil:
+    """Update `rows` runs of `run` parameters w, `ld` apart, from their gradients g and with two states or NULL."""
+    cdef bint plain = is_plain(r, decays)
+    if r.optimizer == SGD_PLAIN and plain:
+        update_rows(r, g, w, s, t, rows, run, ld, decays, False, SGD_PLAIN, 0)
+    elif r.optimizer == SGD_PLAIN:
+        update_rows(r, g, w, s, t, rows, run, ld, decays, True, SGD_PLAIN, 0)
+    elif r.optimizer == SGD_MOMENTUM:
+        update_rows(r, g, w, s, t, rows, run, ld, decays, True, SGD_MOMENTUM, 1)
+    elif r.optimizer == SGD_NESTEROV:
+        update_rows(r, g, w, s, t, rows, run, ld, decays, True, SGD_NESTEROV, 1)
+    elif r.optimizer == ADAGRAD:
+        update_rows(r, g, w, s, t, rows, run, ld, decays, True, ADAGRAD, 1)
+    elif r.optimizer == RMSPROP:
+        update_rows(r, g, w, s, t, rows, run, ld, decays, True, RMSPROP, 1)
+    elif (r.optimizer == ADAM or r.optimizer == ADAMW) and plain:
+        update_rows(r, g, w, s, t, rows, run, ld, decays, False, ADAM, 2)
+    elif r.optimizer == ADAM:
+        update_rows(r, g, w, s, t, rows, run, ld, decays, True, ADAM, 2)
+    elif r.optimizer == ADAMW:
+        update_rows(r, g, w, s, t, rows, run, ld, decays, True, ADAMW, 2)
+    elif r.optimizer == RPROP:
+        update_rows(r, g, w, s, t, rows, run, ld, decays, True, RPROP, 2)
 
 
 cdef inline double squares(const real *g, Py_ssize_t count, real clip_value) noexcept nogil:

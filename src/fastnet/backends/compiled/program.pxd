@@ -12,16 +12,20 @@ from fastnet.backends.compiled.activations cimport (
     SOFTMAX, Activation, activation_run, slope_needs_input, slope_run, softmax_row, softmax_slope_row,
 )
 from fastnet.backends.compiled.gemm cimport (
-    Blocks, bias_block, blocks_of, forward_block, forward_one_row, next_block, transpose_rows, weights_block,
+    Blocks, bias_block, blocks_of, descend_block, forward_block, forward_one_row, next_block, transpose_rows,
+    weights_block,
 )
 from fastnet.backends.compiled.losses cimport (
     HALF_SQUARED_ERROR, NO_METRIC, SOFTMAX_CROSS_ENTROPY, Loss, Metric, correct_row, cross_entropy_label,
     cross_entropy_row, loss_row,
 )
-from fastnet.backends.compiled.optimizers cimport Hyper, Rates, squares, update_run
+from fastnet.backends.compiled.optimizers cimport SGD_PLAIN, Hyper, Rates, is_plain, squares, update_run
 from fastnet.backends.compiled.pool cimport pool_barrier
 from fastnet.backends.compiled.rng cimport dropout_key, dropout_run, uint32, uint64
-from fastnet.backends.compiled.simd cimport real
+from fastnet.backends.compiled.simd cimport MR, real
+
+cdef enum:
+    UPDATE_ROWS = 4 * MR  # of a panel of the weights, whose gradient is updated while it is in the nearest cache
 
 cdef enum Kind:
     DENSE
@@ -74,6 +78,7 @@ cdef struct Batch:
     const real **input_rows
     bint training                   # dropout is on
     bint learns                     # a backward pass follows
+    bint keeps                      # the gradients are wanted, not only the update
     uint64 step
     int part, parts
 
@@ -250,10 +255,13 @@ cdef inline void dense_backward_part(
     """Gradients of the input, the weights and the bias; then, with `rates`, their update at once.
 
     The update may overwrite the weights here because the gradient of the input is taken with the
-    transposed copy.
+    transposed copy. Plain descent happens within the product's tiles, unless the gradients are wanted.
     """
     cdef const real **rows = rows_of(space, batch, op.source)
     cdef const real *d_z = space.deltas[op.target]
+    cdef bint descends = (
+        rates != NULL and not batch.keeps and op.outputs > 1 and rates.optimizer == SGD_PLAIN and is_plain(rates, True)
+    )
     cdef Blocks at
     if op.turned != NULL:
         at = blocks_of(batch.count, op.inputs, batch.part, batch.parts)
@@ -264,15 +272,30 @@ cdef inline void dense_backward_part(
             )
     at = blocks_of(op.inputs, op.outputs, batch.part, batch.parts)
     while next_block(&at):
-        weights_block(rows, d_z, program.gradients + op.weights, batch.count, op.outputs, &at)
-        if rates != NULL:
-            update_block(program, rates, op.weights, op.outputs, &at, True)
+        if descends:
+            descend_block(rows, d_z, program.parameters + op.weights, rates.learning_rate, batch.count, op.outputs, &at)
+        elif rates == NULL:
+            weights_block(rows, d_z, program.gradients + op.weights, batch.count, op.outputs, &at)
+        else:
+            weights_update_block(program, rates, rows, d_z, op, batch.count, at)
     if op.bias >= 0:
         at = blocks_of(1, op.outputs, batch.part, batch.parts)
         while next_block(&at):
             bias_block(d_z, program.gradients + op.bias, batch.count, op.outputs, &at)
             if rates != NULL:
                 update_block(program, rates, op.bias, op.outputs, &at, False)
+
+
+cdef inline void weights_update_block(
+    Program *program, const Rates *rates, const real **rows, const real *d_z, Operation *op, Py_ssize_t count, Blocks at,
+) noexcept nogil:
+    """One block of the gradient of the weights and its update, in strips that are still in the nearest cache."""
+    cdef Py_ssize_t end = at.row_end
+    while at.row < end:
+        at.row_end = min(at.row + UPDATE_ROWS, end)
+        weights_block(rows, d_z, program.gradients + op.weights, count, op.outputs, &at)
+        update_block(program, rates, op.weights, op.outputs, &at, True)
+        at.row = at.row_end
 
 
 cdef inline void elementwise_backward_part(
@@ -342,18 +365,16 @@ cdef inline void update_block(
     """Update one block of the parameters (rows, ld) that start at `offset`."""
     cdef Py_ssize_t i = offset + at.row * ld + at.column
     cdef Py_ssize_t run = at.column_end - at.column
-    cdef Py_ssize_t row
-    cdef real *s
-    cdef real *t
+    cdef Py_ssize_t rows = at.row_end - at.row
     if run == ld:
-        run = (at.row_end - at.row) * ld
-    for row in range(at.row, at.row_end):
-        s = program.states[0] + i if program.states[0] != NULL else NULL
-        t = program.states[1] + i if program.states[1] != NULL else NULL
-        update_run(rates, program.gradients + i, program.parameters + i, s, t, run, decays)
-        if run != at.column_end - at.column:
-            break
-        i += ld
+        run *= rows
+        rows = 1
+    update_run(
+        rates, program.gradients + i, program.parameters + i,
+        program.states[0] + i if program.states[0] != NULL else NULL,
+        program.states[1] + i if program.states[1] != NULL else NULL,
+        rows, run, ld, decays,
+    )
 
 
 cdef inline void update_part(Program *program, const Rates *rates, int part, int parts) noexcept nogil:

@@ -247,6 +247,82 @@ SIMD real vhighest(vreal v) { /* where some lane is NaN: unspecified */
 }
 #endif
 
+/* ---- a square of LANES vectors, turned about its diagonal ---- */
+
+/* The lanes of a and b in turn, from their lower and from their upper halves. */
+#if FASTNET_BYTES == 64 && defined(FASTNET_DOUBLE)
+SIMD vreal vzip_low(vreal a, vreal b) {
+    return (vreal)_mm512_permutex2var_pd((__m512d)a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), (__m512d)b);
+}
+SIMD vreal vzip_high(vreal a, vreal b) {
+    return (vreal)_mm512_permutex2var_pd((__m512d)a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), (__m512d)b);
+}
+#elif FASTNET_BYTES == 64
+SIMD vreal vzip_low(vreal a, vreal b) {
+    const __m512i at = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    return (vreal)_mm512_permutex2var_ps((__m512)a, at, (__m512)b);
+}
+SIMD vreal vzip_high(vreal a, vreal b) {
+    const __m512i at = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    return (vreal)_mm512_permutex2var_ps((__m512)a, at, (__m512)b);
+}
+#elif FASTNET_BYTES == 32 && defined(FASTNET_DOUBLE)
+SIMD vreal vzip_low(vreal a, vreal b) {
+    __m256d even = _mm256_unpacklo_pd((__m256d)a, (__m256d)b), odd = _mm256_unpackhi_pd((__m256d)a, (__m256d)b);
+    return (vreal)_mm256_permute2f128_pd(even, odd, 0x20);
+}
+SIMD vreal vzip_high(vreal a, vreal b) {
+    __m256d even = _mm256_unpacklo_pd((__m256d)a, (__m256d)b), odd = _mm256_unpackhi_pd((__m256d)a, (__m256d)b);
+    return (vreal)_mm256_permute2f128_pd(even, odd, 0x31);
+}
+#elif FASTNET_BYTES == 32
+SIMD vreal vzip_low(vreal a, vreal b) {
+    __m256 even = _mm256_unpacklo_ps((__m256)a, (__m256)b), odd = _mm256_unpackhi_ps((__m256)a, (__m256)b);
+    return (vreal)_mm256_permute2f128_ps(even, odd, 0x20);
+}
+SIMD vreal vzip_high(vreal a, vreal b) {
+    __m256 even = _mm256_unpacklo_ps((__m256)a, (__m256)b), odd = _mm256_unpackhi_ps((__m256)a, (__m256)b);
+    return (vreal)_mm256_permute2f128_ps(even, odd, 0x31);
+}
+#elif (defined(__x86_64__) || defined(_M_X64)) && defined(FASTNET_DOUBLE)
+SIMD vreal vzip_low(vreal a, vreal b) { return (vreal)_mm_unpacklo_pd((__m128d)a, (__m128d)b); }
+SIMD vreal vzip_high(vreal a, vreal b) { return (vreal)_mm_unpackhi_pd((__m128d)a, (__m128d)b); }
+#elif defined(__x86_64__) || defined(_M_X64)
+SIMD vreal vzip_low(vreal a, vreal b) { return (vreal)_mm_unpacklo_ps((__m128)a, (__m128)b); }
+SIMD vreal vzip_high(vreal a, vreal b) { return (vreal)_mm_unpackhi_ps((__m128)a, (__m128)b); }
+#elif defined(FASTNET_DOUBLE)
+SIMD vreal vzip_low(vreal a, vreal b) { return (vreal)vzip1q_f64((float64x2_t)a, (float64x2_t)b); }
+SIMD vreal vzip_high(vreal a, vreal b) { return (vreal)vzip2q_f64((float64x2_t)a, (float64x2_t)b); }
+#else
+SIMD vreal vzip_low(vreal a, vreal b) { return (vreal)vzip1q_f32((float32x4_t)a, (float32x4_t)b); }
+SIMD vreal vzip_high(vreal a, vreal b) { return (vreal)vzip2q_f32((float32x4_t)a, (float32x4_t)b); }
+#endif
+
+/* Each round interleaves the upper half of the rows with the lower; log2(LANES) rounds transpose. */
+SIMD void vtranspose(vreal *rows) {
+    vreal next[FASTNET_LANES];
+#pragma GCC unroll 4
+    for (int round = 1; round < FASTNET_LANES; round *= 2) {
+#pragma GCC unroll 8
+        for (int i = 0; i < FASTNET_LANES / 2; i++) {
+            next[2 * i] = vzip_low(rows[i], rows[i + FASTNET_LANES / 2]);
+            next[2 * i + 1] = vzip_high(rows[i], rows[i + FASTNET_LANES / 2]);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < FASTNET_LANES; i++) rows[i] = next[i];
+    }
+}
+
+/* The same from one matrix, whose rows are `ld_from` apart, to another. */
+SIMD void vtranspose_square(const real *from, ptrdiff_t ld_from, real *to, ptrdiff_t ld_to) {
+    vreal square[FASTNET_LANES];
+#pragma GCC unroll 16
+    for (int i = 0; i < FASTNET_LANES; i++) square[i] = vload(from + i * ld_from);
+    vtranspose(square);
+#pragma GCC unroll 16
+    for (int i = 0; i < FASTNET_LANES; i++) vstore(to + i * ld_to, square[i]);
+}
+
 /* ---- the floating-point mode: subnormals cost a hundred cycles each, so they are flushed ---- */
 
 SIMD uint64_t fastnet_flush(void) { /* returns the mode to restore */
