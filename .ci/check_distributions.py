@@ -17,7 +17,7 @@ def check_wheel(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
     folders = {name.split("/")[0] for name in names}
-    assert all(re.match(r"fastnet(-.*\.dist-info)?$", folder) for folder in folders), folders
+    assert all(re.match(r"fastnet(_command\.py|-.*\.dist-info)?$", folder) for folder in folders), folders
     kinds = {Path(name).suffix for name in names if name.startswith("fastnet/")} - {""}
     assert kinds <= {".py", ".pyi", ".typed", ".so", ".pyd"}, kinds
     assert "fastnet/py.typed" in names

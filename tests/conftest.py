@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -13,16 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from fastnet import backends
+
 # For the processes that tests start, too. The folder of its own is because matplotlib keeps one list of fonts
 # for all environments of a user: one that was removed while it drew leaves a list that lacks the usual fonts.
 os.environ.setdefault("MPLBACKEND", "Agg")
 drawing = tempfile.TemporaryDirectory(prefix="fastnet-matplotlib-")
 os.environ["MPLCONFIGDIR"] = drawing.name
-
-with warnings.catch_warnings():
-    if os.environ.get("FASTNET_PURE") == "1":  # an installation without compiled kernels warns, rightly
-        warnings.simplefilter("ignore", RuntimeWarning)
-    from fastnet import backends
 
 # The same examples at each run; `--hypothesis-profile=explore` looks for new ones.
 shared = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
@@ -73,6 +69,13 @@ def kernels(backend: str, dtype: str) -> ModuleType:
 def rng() -> np.random.Generator:
     """A generator that starts at the same place in each test."""
     return np.random.default_rng(20260101)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def test_number_target_in_the_middle(write) -> None:
         (["10", "9", "10", "9.0"], ("9", "10")),  # in the order of numbers, however they are written
         (["-1", "+1", "-1", "1"], ("-1", "1")),
         (["yes", "no", "no", "maybe"], ("maybe", "no", "yes")),
-        (["1", "x", "1", "x"], ("1", "x")),
+        (["1", "x", "y", "x"], ("1", "x", "y")),
         (["1", "2", "1", "3"], None),  # three values in four rows
         (["0.5", "1.5", "0.5", "1.5"], None),
         ([str(i % 20) for i in range(40)], tuple(map(str, range(20)))),
@@ -208,8 +208,101 @@ def test_bad_arguments(write) -> None:
 
 
 def test_pythons_underscored_numbers_are_text(write) -> None:
-    columns = Columns.fit(write("a,t\n1_000,1\n2,3\n"), "t")
+    columns = Columns.fit(write("a,t\n1_000,1\n2,3\n"), "t", categorical=["a"])
     assert columns.feature_names == ("a=1_000", "a=2")
+
+
+# ---- numbers and text in one column -------------------------------------------------------------------
+
+
+def column_of(*values: str) -> str:
+    """A table with these values in the column `a` and as many different numbers in `t`."""
+    return "a;t\n" + "".join(f"{value};{row}.5\n" for row, value in enumerate(values))
+
+
+@pytest.mark.parametrize("token", ["-", "None", "12 kg", "n.a.", "1_000"])
+def test_text_among_numbers_is_an_error(write, token: str) -> None:
+    path = write(column_of("1", "2.5", token, "-3e2", "x"))
+    with pytest.raises(FastnetFormatError) as caught:
+        datasets.csv(path, "t")
+    assert str(caught.value) == (
+        f"{path}, line 4, column 'a' is {token!r}; wanted a number, as 3 of the column's 5 values look like "
+        "one: correct it, leave its row out, leave the column out (exclude), or take its values as "
+        "categories (categorical)"
+    )
+    with pytest.raises(
+        FastnetFormatError, match=r"line 4, column 'a' .*, or make it a classification \(task"
+    ):
+        datasets.csv(path, "a")
+    assert datasets.csv(path, "a", task="classification").class_names == tuple(
+        sorted(["1", "2.5", token, "-3e2", "x"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "mixed"),
+    [
+        (("1", "2", "x", "y"), True),  # half of them
+        (("1", "2", "x", "y", "z"), False),
+        (("1", "x"), True),
+        (("x", "y"), False),
+        (("1", "2"), False),
+    ],
+)
+def test_half_of_the_values_make_a_column_of_numbers(write, values: tuple[str, ...], mixed: bool) -> None:
+    path = write(column_of(*values))
+    if mixed:
+        with pytest.raises(FastnetFormatError, match="column 'a' is 'x'; wanted a number"):
+            Columns.fit(path, "t")
+    else:
+        Columns.fit(path, "t")
+
+
+def test_decimal_commas_are_refused(write) -> None:
+    wanted = r"line 2, column 'a' is '1,5'; wanted a number, written with a decimal point and without commas"
+    for values in (("1,5", "2,25"), ("1,5", "2"), ("1,5", "1.234,5", "x")):
+        path = write(column_of(*values))
+        for target in ("a", "t"):
+            with pytest.raises(FastnetFormatError, match=wanted):
+                datasets.csv(path, target)
+    with pytest.raises(FastnetFormatError, match="'1,5'; wanted a finite number, written with a decimal"):
+        datasets.csv(path, "a", task="regression")
+    columns = Columns.fit(write(column_of("1", "2")), "t")
+    with pytest.raises(FastnetFormatError, match=r"line 3, column 'a' is '7,5'; .* with a decimal point"):
+        columns.encode(write(column_of("7", "7,5"), "other.csv"))
+
+
+def test_categorical_columns(write) -> None:
+    path = write("zip;floor;t\n02134;1;0.5\n10001;g;1.5\n2134;2;2.5\n")
+    columns = Columns.fit(path, "t", categorical=("zip", "floor"))
+    assert columns.feature_names == ("zip=2134", "zip=10001", "floor=1", "floor=2", "floor=g")
+    assert columns.encode(path).tolist() == [[1, 0, 1, 0, 0], [0, 1, 0, 0, 1], [1, 0, 0, 1, 0]]
+    other = write("zip,floor\n10001.0,1\n", "other.csv")
+    assert columns.encode(other).tolist() == [[0, 1, 1, 0, 0]]
+    assert np.array_equal(datasets.csv(path, "t", categorical=["zip", "floor"]).x, columns.encode(path))
+    with pytest.raises(FastnetFormatError, match="line 2, column 'zip' is '3'; known are '2134', '10001'"):
+        columns.encode(write("zip,floor\n3,1\n", "other.csv"))
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "message"),
+    [
+        ({"categorical": "weight"}, TypeError, "categorical is 'weight'; wanted a sequence"),
+        ({"categorical": ["wight"]}, FastnetFormatError, "no column 'wight'; its columns are 'name', 'weig"),
+        ({"categorical": ["kind"]}, ValueError, "'kind', which is the target: give task='classification'"),
+        ({"categorical": ["name"], "exclude": ["name"]}, ValueError, "'name', which is in exclude, too"),
+        (
+            {"categorical": ["weight"], "max_categories": 3, "exclude": ["name"]},
+            FastnetFormatError,
+            "column 'weight' is categorical with 4 different values; wanted at most 3",
+        ),
+    ],
+)
+def test_bad_categorical_columns(
+    write, keywords: dict[str, object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        datasets.csv(write(PETS), "kind", **keywords)
 
 
 # ---- reading another file the same way ----------------------------------------------------------------
@@ -256,6 +349,19 @@ def test_numeric_classes_are_found_however_written(write) -> None:
     assert columns.targets(write("t\n1.0\n00\n1\n", "other.csv")).tolist() == [1, 0, 1]
 
 
+def test_a_delimiter_that_was_given_is_kept(write) -> None:
+    path = write("a,b:t\np,q:0\nq,p:1\np,q:0\nq,p:1\n")  # which seems to be divided by commas
+    with pytest.raises(FastnetFormatError, match="no column 't'; its columns are 'a', 'b:t'"):
+        Columns.fit(path, "t")
+    columns = Columns.fit(read_table(path, delimiter=":"), "t")
+    assert columns.delimiter == ":" and columns.feature_names == ("a,b=p,q", "a,b=q,p")
+    twin = Columns.from_config(json.loads(json.dumps(columns.config())))
+    assert twin == columns
+    for data in (columns.dataset(path), twin.dataset(path)):
+        assert data.x.tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]] and data.y.tolist() == [0, 1, 0, 1]
+    assert Columns.fit(write(PETS), "kind", exclude=["name"]).delimiter is None
+
+
 def test_columns_survive_json(write) -> None:
     for target in ("kind", "weight"):
         columns = Columns.fit(write(PETS), target, exclude=["name"])
@@ -295,6 +401,8 @@ def test_the_good_description_is_good() -> None:
         GOOD | {"classes": ["a", "a"]},
         GOOD | {"classes": [0, 1]},
         GOOD | {"classes": None},
+        GOOD | {"delimiter": "ab"},
+        GOOD | {"delimiter": 3},
         GOOD | {"features": []},
         GOOD | {"features": "x"},
         GOOD | {"features": [{"name": "x"}]},

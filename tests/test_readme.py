@@ -50,7 +50,12 @@ def test_its_code_runs(tmp_path: Path) -> None:
     assert promised <= accuracy
     assert "0.14752178" in done.stdout  # explain
     written = {path.name for path in tmp_path.iterdir()}
-    assert written == {"readme.py", "curves.png", "digits.safetensors", "run.ckpt"}
+    assert written == {"readme.py", "curves.png", "net.safetensors", "run.ckpt"}
+
+
+def test_the_command_and_the_code_write_different_files() -> None:
+    assert "`digits.safetensors`" in text()  # of the command
+    assert "digits.safetensors" not in "".join(blocks("python"))
 
 
 def test_its_comments_tell_the_truth() -> None:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from fastnet.cli import main
+from fastnet_command import main
 
 sys.exit(main())

@@ -6,6 +6,7 @@ These checks are shared by the modules that take data: datasets, transforms and 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,7 +33,7 @@ def as_numbers(name: str, value: ArrayLike) -> NDArray[Any]:
     TypeError
         If it holds strings, objects, complex numbers or dates.
     ValueError
-        If nested sequences have different lengths.
+        If nested sequences have different lengths, or values of a masked array are masked.
     """
     try:
         array = np.asarray(value)
@@ -41,7 +42,24 @@ def as_numbers(name: str, value: ArrayLike) -> NDArray[Any]:
     if array.dtype.kind not in "biuf":
         found = _KINDS.get(array.dtype.kind, f"values of type {array.dtype}")
         raise TypeError(f"{name} holds {found}; wanted numbers (float, integer or bool)")
+    if type(value) is not np.ndarray:
+        _refuse_masked(name, value)
     return array
+
+
+def _refuse_masked(name: str, value: object) -> None:
+    """Raise a `ValueError` if values are masked: what stands behind a mask is no number to learn from."""
+    masked = sys.modules.get("numpy.ma")  # NumPy loads it when it is first used
+    if masked is None:
+        return
+    parts = value if isinstance(value, list | tuple) else (value,)
+    count = sum(int(one.mask.sum()) for one in parts if isinstance(one, masked.MaskedArray))
+    if count:
+        found = "is a masked array" if isinstance(value, np.ndarray) else "holds masked arrays"
+        raise ValueError(
+            f"{name} {found} with {count} masked value{'s' if count > 1 else ''}; wanted numbers only: "
+            "fill them first (numpy.ma.filled), or leave out their rows"
+        )
 
 
 def as_floats(name: str, value: ArrayLike) -> NDArray[Any]:

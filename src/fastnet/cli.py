@@ -79,6 +79,11 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _delimiter(text: str) -> str:
+    """Return the character between fields; ``tab``, which is hard to type, is one."""
+    return "\t" if text == "tab" else text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="fastnet",
@@ -124,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         ".npy array, of pixels as in the training or of floats from 0 to 1",
     )
     predict.add_argument("--output", metavar="OUT.csv", help="where to write (default: print)")
+    _add_delimiter(predict, "that of the training, or found")
     _add_machine_options(predict)
     info = command(
         "info",
@@ -150,6 +156,14 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--exclude", metavar="COLUMN", action="append", default=[], help="leave a column out; can be repeated"
     )
+    data.add_argument(
+        "--categorical",
+        metavar="COLUMN",
+        action="append",
+        default=[],
+        help="take a column's values as categories, also where they are numbers; can be repeated",
+    )
+    _add_delimiter(data, "found from comma, semicolon, tab and bar")
     data.add_argument(
         "--data",
         metavar="FOLDER",
@@ -220,6 +234,15 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
     _add_machine_options(train)
 
 
+def _add_delimiter(parser: argparse._ActionsContainer, default: str) -> None:
+    parser.add_argument(
+        "--delimiter",
+        metavar="CHAR",
+        type=_delimiter,
+        help=f"of a CSV file: the character between fields, or the word tab (default: {default})",
+    )
+
+
 def _add_machine_options(parser: argparse.ArgumentParser) -> None:
     machine = parser.add_argument_group("machine")
     machine.add_argument("--backend", metavar="NAME", help=f"one of {', '.join(backends.available())}")
@@ -248,8 +271,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 if a training diverged; 2 for a mistake of the user's, which one line on standard error explains;
-        130 after Ctrl-C.
+        0; 1 if the loss of a training ceased to be finite; 2 for a mistake of the user's, which one line on
+        standard error explains; 130 after Ctrl-C.
     """
     try:
         options = _parser().parse_args(arguments)

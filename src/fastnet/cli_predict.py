@@ -13,7 +13,8 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnet.columns import Columns
+from fastnet.cli_train import refuse_to_overwrite
+from fastnet.columns import Columns, read_table
 from fastnet.errors import FastnetFormatError
 from fastnet.idx import read_idx
 from fastnet.network import Network, load
@@ -24,8 +25,10 @@ __all__ = ["describe", "run"]
 
 def run(options: argparse.Namespace) -> int:
     """Print what a model makes of new data, as CSV; return the exit code."""
+    refuse_to_overwrite([options.model, options.file], [options.output])
     network = load(options.model)
-    lines = list(_predictions(network, _inputs(network, options.model, options.file), options.model))
+    x = _inputs(network, options.model, options.file, options.delimiter)
+    lines = list(_predictions(network, x, options.model))
     if options.output is None:
         _write(sys.stdout, lines)
         sys.stdout.flush()
@@ -39,7 +42,7 @@ def _write(file: TextIO, lines: Sequence[Sequence[str]]) -> None:
     csv.writer(file, lineterminator="\n").writerows(lines)
 
 
-def _inputs(network: Network, model: str, path: str) -> NDArray[Any]:
+def _inputs(network: Network, model: str, path: str, delimiter: str | None) -> NDArray[Any]:
     """Return the file's samples as the network wants them."""
     metadata = network.metadata
     is_array = path.endswith(".npy") or "ubyte" in Path(path).name
@@ -47,7 +50,10 @@ def _inputs(network: Network, model: str, path: str) -> NDArray[Any]:
         if is_array:
             raise ValueError(f"{path} is no table; {model} was trained on the columns of a CSV file")
         columns = Columns.from_config(metadata["columns"])
-        return transform_from_config(metadata.get("scale", {}))(columns.encode(path))
+        table = read_table(path, delimiter=columns.delimiter if delimiter is None else delimiter)
+        return transform_from_config(metadata.get("scale", {}))(columns.encode(table))
+    if delimiter is not None:
+        raise ValueError(f"--delimiter is for CSV files; {model} was not trained on one")
     if Path(path).suffix.lower() in (".csv", ".tsv", ".txt"):
         kind = "images: an IDX file or a .npy array" if "images" in metadata else "a .npy array"
         raise ValueError(f"{path} is a table, and {model} was not trained on one; it takes {kind}")

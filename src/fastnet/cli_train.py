@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import math
 import os
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from fastnet.schedules import Constant, Cosine, OneCycle, Schedule
 from fastnet.training import Trainer
 from fastnet.transforms import Normalise, Standardise, Transform
 
-__all__ = ["DIVERGED", "INTERRUPTED", "LEARNING_RATES", "run"]
+__all__ = ["DIVERGED", "INTERRUPTED", "LEARNING_RATES", "refuse_to_overwrite", "run"]
 
 DIVERGED, INTERRUPTED = 1, 130
 """Exit codes: the loss ceased to be finite; Ctrl-C was pressed."""
@@ -77,6 +78,7 @@ class _Job:
     recipe: _Recipe
     metadata: dict[str, Any]
     target_scale: Transform | None = None  # of a regression
+    source: str = ""  # the CSV file
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -112,11 +114,13 @@ def _csv(options: argparse.Namespace) -> _Job:
     """Return a table, standardised, with the target that was asked for."""
     if not os.path.exists(options.what):
         raise FileNotFoundError(f"{options.what}: no such file; DATA is digits, mnist or a CSV file")
-    table = read_table(options.what)
+    table = read_table(options.what, delimiter=options.delimiter)
     if options.target is None:
         names = ", ".join(map(repr, table.header))
         raise ValueError(f"--target is missing: which column is to be predicted? {options.what} has {names}")
-    columns = Columns.fit(table, options.target, task=options.task, exclude=options.exclude)
+    columns = Columns.fit(
+        table, options.target, task=options.task, exclude=options.exclude, categorical=options.categorical
+    )
     data, notes = columns.dataset(table), []
     share = 0.25 if options.test is None else options.test
     train, test = data, None
@@ -137,7 +141,8 @@ def _csv(options: argparse.Namespace) -> _Job:
         target_scale = Standardise.fit(train.y)
         metadata["target_scale"] = target_scale.config()
     train, test = scale(train), None if test is None else scale(test)
-    return _Job(table.name, train, test, _table_recipe(len(train)), metadata, target_scale, notes)
+    recipe = _table_recipe(len(train))
+    return _Job(table.name, train, test, recipe, metadata, target_scale, options.what, notes)
 
 
 def _single(data: Dataset) -> str:
@@ -155,13 +160,14 @@ def _table_recipe(rows: int) -> _Recipe:
 
 def _job(options: argparse.Namespace) -> _Job:
     """Return the data that the command line asks for."""
-    if options.test is not None and not 0.0 <= options.test < 1.0:
-        raise ValueError(f"--test is {options.test:g}; wanted a part of the rows, at least 0 and below 1")
-    table_only = {"--target": options.target, "--task": options.task, "--exclude": options.exclude}
+    parts = {"--test": (options.test, "rows"), "--dropout": (options.dropout, "values to drop")}
+    for name, (part, whole) in parts.items():
+        if part is not None and not 0.0 <= part < 1.0:
+            raise ValueError(f"{name} is {part:g}; wanted a part of the {whole}, at least 0 and below 1")
     if options.what in ("digits", "mnist"):
-        for name, value in table_only.items():
-            if value:
-                raise ValueError(f"{name} is for CSV files; {options.what} needs none")
+        for name in ("target", "task", "exclude", "categorical", "delimiter"):
+            if getattr(options, name):
+                raise ValueError(f"--{name} is for CSV files; {options.what} needs none")
     if options.data is not None and options.what != "mnist":
         raise ValueError("--data is the folder with the files of MNIST; it goes with: fastnet train mnist")
     if options.what == "digits":
@@ -234,7 +240,7 @@ def run(options: argparse.Namespace) -> int:
     job = _job(options)
     model = Path(options.output or f"{job.name}.safetensors")
     picture = None if options.no_plot else model.with_suffix(".png")
-    _check_outputs(model, picture)
+    _check_outputs(job.source, model, picture)
     epochs = job.recipe.epochs if options.epochs is None else options.epochs
     whole = options.optimizer == "rprop"  # which trusts the sign of each gradient
     batch_size = options.batch_size or (len(job.train) if whole else job.recipe.batch_size)
@@ -256,7 +262,9 @@ def run(options: argparse.Namespace) -> int:
         return INTERRUPTED
     seconds, trouble = time.perf_counter() - start, trainer.history.stopped
     if trouble and not trainer.epoch:
-        raise ValueError(f"{trouble.partition(';')[0]}; try a smaller --learning-rate")
+        reason = trouble.partition(";")[0]
+        print(f"fastnet: error: {reason}, so no model is written; lower --learning-rate", file=sys.stderr)
+        return DIVERGED
     if trouble:
         print(f"fastnet: warning: {trouble}", file=sys.stderr)
     results = {} if job.test is None else _measure(job, network, job.test)
@@ -285,7 +293,7 @@ def _fit(job: _Job, trainer: Trainer, epochs: int, batch_size: int, quiet: bool)
     )
 
 
-def _check_outputs(model: Path, picture: Path | None) -> None:
+def _check_outputs(source: str, model: Path, picture: Path | None) -> None:
     """Find out before the training, not after it, that something cannot be written."""
     if model.suffix == ".png" or model.is_dir():
         raise ValueError(f"--output is {model}; wanted a file's name, such as model.safetensors")
@@ -293,10 +301,22 @@ def _check_outputs(model: Path, picture: Path | None) -> None:
         raise ValueError(f"--output is {model}; there is no folder {model.parent}")
     if not os.access(model.parent, os.W_OK):
         raise ValueError(f"{model} cannot be written: its folder is read-only; choose another with --output")
+    refuse_to_overwrite([source], [model, picture])
     if picture is not None and importlib.util.find_spec("matplotlib") is None:
         raise ImportError(
             "drawing the learning curves needs matplotlib: pip install 'fastnet[cli]', or add --no-plot"
         )
+
+
+def refuse_to_overwrite(
+    inputs: Sequence[str | os.PathLike[str]], outputs: Sequence[str | os.PathLike[str] | None]
+) -> None:
+    """Raise a `ValueError` if a file to be written is one of those that are read, under whatever name."""
+    for output, source in itertools.product(outputs, inputs):
+        if output is None or not (os.path.exists(output) and os.path.exists(source)):
+            continue
+        if os.path.samefile(output, source):
+            raise ValueError(f"{output} is the same file as {source}, which is read; choose another --output")
 
 
 def _scaled_targets(job: _Job, data: Dataset) -> NDArray[Any]:
@@ -312,7 +332,8 @@ def _introduce(job: _Job, network: Network, epochs: int, batch_size: int) -> Non
     sizes = "-".join(str(network.graph.size(buffer)) for buffer in _layer_buffers(network))
     print(f"network   {sizes}, {network.parameters.size:,} parameters, {network.dtype.name}")
     threads = backends.get_num_threads()
-    print(f"backend   {backends.active()}, {threads} thread{'s' if threads > 1 else ''}")
+    missing = " (installed without compiled kernels)" if backends.available() == ["numpy"] else ""
+    print(f"backend   {backends.active()}{missing}, {threads} thread{'s' if threads > 1 else ''}")
     print(f"training  {epochs} epochs in batches of {min(batch_size, len(job.train))}", flush=True)
 
 

@@ -48,12 +48,15 @@ class Table:
         The fields of each row, without surrounding white space.
     lines : tuple of int
         The line of the file on which each row ends, for errors.
+    delimiter : str, optional
+        The character between fields that was asked for; None where it was found.
     """
 
     path: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     lines: tuple[int, ...]
+    delimiter: str | None = None
 
     @property
     def name(self) -> str:
@@ -115,9 +118,9 @@ def read_table(path: str | os.PathLike[str], *, delimiter: str | None = None) ->
     where = os.fspath(path)
     try:
         with existing(where), open(where, encoding="utf-8-sig", newline="") as file:
-            delimiter = delimiter or _sniff(list(itertools.islice(file, _SAMPLE_LINES)))
+            between = delimiter or _sniff(list(itertools.islice(file, _SAMPLE_LINES)))
             file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
+            reader = csv.reader(file, delimiter=between, skipinitialspace=True, strict=True)
             try:
                 records = [(reader.line_num, tuple(map(str.strip, fields))) for fields in reader if fields]
             except csv.Error as error:
@@ -133,7 +136,8 @@ def read_table(path: str | os.PathLike[str], *, delimiter: str | None = None) ->
             raise FastnetFormatError(
                 f"{where}, line {line} has {len(fields)} fields; the header has {len(header)}"
             )
-    return Table(where, header, tuple(row for _, row in records[1:]), tuple(line for line, _ in records[1:]))
+    lines, rows = zip(*records[1:], strict=True)
+    return Table(where, header, rows, lines, delimiter)
 
 
 def _check_delimiter(delimiter: str | None) -> None:
@@ -141,10 +145,14 @@ def _check_delimiter(delimiter: str | None) -> None:
         return
     if not isinstance(delimiter, str):
         raise TypeError(f"delimiter is {delimiter!r}; wanted a string of one character")
-    if len(delimiter) != 1 or delimiter in '"\r\n ':
+    if not _is_delimiter(delimiter):
         raise ValueError(
             f"delimiter is {delimiter!r}; wanted one character that is no quote, space or line end"
         )
+
+
+def _is_delimiter(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 1 and value not in '"\r\n '
 
 
 def _sniff(lines: Sequence[str]) -> str:
@@ -210,6 +218,8 @@ class Columns:
         The columns to predict from, in the order of the table.
     classes : tuple of str
         The classes of the target in the order of their labels; empty for a regression.
+    delimiter : str, optional
+        The character between the fields of every file; by default it is found in each.
 
     Examples
     --------
@@ -222,6 +232,7 @@ class Columns:
     task: Task
     features: tuple[Column, ...]
     classes: tuple[str, ...] = ()
+    delimiter: str | None = None
 
     @classmethod
     def fit(
@@ -231,9 +242,13 @@ class Columns:
         *,
         task: Task | None = None,
         exclude: Sequence[str] = (),
+        categorical: Sequence[str] = (),
         max_categories: int = 100,
     ) -> Self:
         """Decide how to read tables like this one.
+
+        A column of which at least half of the values are numbers, but not all, is an error, as it rarely
+        holds categories: more often a few values are missing or mistyped.
 
         Parameters
         ----------
@@ -245,23 +260,28 @@ class Columns:
             most half the rows; other numbers are a regression.
         exclude : sequence of str
             Columns to leave out, such as names and numbers that only identify a row.
+        categorical : sequence of str
+            Columns whose values are categories, also where some or all are numbers. Of the target,
+            `task` says that.
         max_categories : int, default 100
-            A text column with more different values than this is an error: it rarely holds categories.
+            A column with more categories than this is an error: it rarely holds any.
 
         Raises
         ------
         FastnetFormatError
-            If the file is not in order, a column is not there, a value is missing or not finite, a text
-            column has too many categories, or the target has a single value or does not suit the task.
+            If the file is not in order, a column is not there, a value is missing or not finite, a column
+            is a mixture of numbers and text or has too many categories, or the target has a single value
+            or does not suit the task.
         TypeError, ValueError
             If an argument is not what it should be.
         """
         table = _table(source)
         if task is not None and task not in _TASKS:
             raise ValueError(f"task is {task!r}; wanted one of {_listed(_TASKS)}")
-        if isinstance(exclude, str):
-            raise TypeError(f"exclude is {exclude!r}; wanted a sequence of column names")
-        for name in (target, *exclude):
+        for argument, given in (("exclude", exclude), ("categorical", categorical)):
+            if isinstance(given, str):
+                raise TypeError(f"{argument} is {given!r}; wanted a sequence of column names")
+        for name in (target, *exclude, *categorical):
             if name not in table.header:
                 raise FastnetFormatError(
                     f"{table.path} has no column {name!r}; its columns are {_listed(table.header)}"
@@ -269,8 +289,13 @@ class Columns:
         names = [name for name in table.header if name != target and name not in exclude]
         if not names:
             raise FastnetFormatError(f"{table.path} leaves no column to predict {target!r} from")
+        for name in categorical:
+            if name not in names:
+                hint = "the target: give task='classification'" if name == target else "in exclude, too"
+                raise ValueError(f"categorical has {name!r}, which is {hint}")
         task, classes = _fit_target(table, target, task, max_categories)
-        return cls(target, task, tuple(_fit_column(table, name, max_categories) for name in names), classes)
+        features = [_fit_column(table, name, name in categorical, max_categories) for name in names]
+        return cls(target, task, tuple(features), classes, table.delimiter)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -289,7 +314,7 @@ class Columns:
             If a column is not there, a value is missing, not a finite number where the column held
             numbers, or not one of the column's categories.
         """
-        table = _table(source)
+        table = _table(source, self.delimiter)
         absent = [column.name for column in self.features if column.name not in table.header]
         if absent:
             raise FastnetFormatError(
@@ -305,14 +330,14 @@ class Columns:
         FastnetFormatError
             If the column is not there, a value is missing, or is not a known class or a finite number.
         """
-        table = _table(source)
+        table = _table(source, self.delimiter)
         if self.task == "regression":
             return _numbers(table, self.target)
         return _lookup(table, self.target, {name: i for i, name in enumerate(self.classes)})
 
     def dataset(self, source: Source) -> Dataset:
         """Return features and targets of a table as a `Dataset`; raises as `encode` and `targets` do."""
-        table = _table(source)
+        table = _table(source, self.delimiter)
         return Dataset(
             self.encode(table),
             self.targets(table),
@@ -327,6 +352,7 @@ class Columns:
             "target": self.target,
             "task": self.task,
             "classes": list(self.classes),
+            "delimiter": self.delimiter,
             "features": [
                 {"name": column.name, "categories": column.categories and list(column.categories)}
                 for column in self.features
@@ -346,7 +372,8 @@ class Columns:
             features = tuple(
                 Column(column["name"], _strings(column["categories"])) for column in config["features"]
             )
-            columns = cls(config["target"], config["task"], features, _strings(config["classes"]) or ())
+            classes = _strings(config["classes"]) or ()
+            columns = cls(config["target"], config["task"], features, classes, config.get("delimiter"))
         except (KeyError, TypeError) as error:
             raise FastnetFormatError(
                 f"columns are {config!r}: {error} is not there or of another type"
@@ -358,6 +385,7 @@ class Columns:
             or not all(isinstance(name, str) for name in names)
             or len(set(names)) < len(names)
             or columns.task not in _TASKS
+            or not (columns.delimiter is None or _is_delimiter(columns.delimiter))
             or (len(columns.classes) < 2) != (columns.task == "regression")
         ):
             raise FastnetFormatError(f"columns are {config!r}: wanted a description that config() gives")
@@ -370,7 +398,9 @@ def _fit_target(
     """Decide what the target is, and which classes it has."""
     values = table.column(name)
     text = _first_text(values)
-    distinct = set(values) if text is not None else {_class_name(value) for value in values}
+    if task is None:
+        _check_mixture(table, name, text, "or make it a classification (task)")
+    distinct = _distinct(values, text)
     if len(distinct) < 2:
         raise FastnetFormatError(
             f"{table.path}, column {name!r} is {values[0]!r} in every row: there is nothing to learn"
@@ -388,23 +418,54 @@ def _fit_target(
             f"{table.path}, column {name!r} has {len(distinct)} different values in {len(values)} rows; "
             f"wanted at most {max_categories} classes (max_categories)"
         )
-    return task, tuple(sorted(distinct, key=float if text is None else None))
+    return task, distinct
 
 
-def _fit_column(table: Table, name: str, max_categories: int) -> Column:
+def _fit_column(table: Table, name: str, categorical: bool, max_categories: int) -> Column:
+    """Decide how to read a column to predict from."""
     values = table.column(name)
     text = _first_text(values)
-    if text is None:
-        _numbers(table, name)
-        return Column(name)
-    categories = tuple(sorted(set(values)))
+    if not categorical:
+        if text is None:
+            _numbers(table, name)
+            return Column(name)
+        _check_mixture(
+            table,
+            name,
+            text,
+            "leave the column out (exclude), or take its values as categories (categorical)",
+        )
+    categories = _distinct(values, text)
     if len(categories) > max_categories:
+        kind = "categorical"
+        if text is not None:
+            kind = f"text, as {values[text]!r} on line {table.lines[text]} shows,"
         raise FastnetFormatError(
-            f"{table.path}, column {name!r} is text, as {values[text]!r} on line {table.lines[text]} "
-            f"shows, with {len(categories)} different values; wanted at most {max_categories} "
-            "(max_categories), or leave the column out (exclude)"
+            f"{table.path}, column {name!r} is {kind} with {len(categories)} different values; wanted at "
+            f"most {max_categories} (max_categories), or leave the column out (exclude)"
         )
     return Column(name, categories)
+
+
+def _distinct(values: Sequence[str], text: int | None) -> tuple[str, ...]:
+    """Return the different values in order; without text, numbers that are equal count once."""
+    if text is not None:
+        return tuple(sorted(set(values)))
+    return tuple(sorted({_class_name(value) for value in values}, key=float))
+
+
+def _check_mixture(table: Table, name: str, text: int | None, instead: str) -> None:
+    """Refuse a column that is neither numbers nor text; `text` is the first row that is no number."""
+    if text is None:
+        return
+    values = table.column(name)
+    numbers = sum(_number(value.replace(",", "")) is not None for value in values)
+    if 2 * numbers >= len(values):
+        raise FastnetFormatError(
+            f"{table.place(text, name)} is {values[text]!r}; wanted a number{_comma(values[text])}, as "
+            f"{numbers} of the column's {len(values)} values look like one: correct it, leave its row out, "
+            f"{instead}"
+        )
 
 
 def _numbers(table: Table, name: str) -> NDArray[np.float64]:
@@ -415,7 +476,9 @@ def _numbers(table: Table, name: str) -> NDArray[np.float64]:
         return numbers
     found = map(_number, values)
     row = next(row for row, number in enumerate(found) if number is None or not math.isfinite(number))
-    raise FastnetFormatError(f"{table.place(row, name)} is {values[row]!r}; wanted a finite number")
+    raise FastnetFormatError(
+        f"{table.place(row, name)} is {values[row]!r}; wanted a finite number{_comma(values[row])}"
+    )
 
 
 def _lookup(table: Table, name: str, labels: Mapping[str, int]) -> NDArray[np.int64]:
@@ -458,6 +521,12 @@ def _number(text: str) -> float | None:
         return None
 
 
+def _comma(text: str) -> str:
+    """Return what to say of a number that is written with a comma; nothing of anything else."""
+    found = "," in text and _number(text.replace(",", "")) is not None
+    return ", written with a decimal point and without commas (1.5)" if found else ""
+
+
 def _class_name(text: str) -> str:
     """Return one way to write a number, so that 1, 1.0 and 01 are the same class; other text as it is."""
     number = _number(text)
@@ -466,8 +535,8 @@ def _class_name(text: str) -> str:
     return str(int(number)) if number.is_integer() else repr(number)
 
 
-def _table(source: Source) -> Table:
-    return source if isinstance(source, Table) else read_table(source)
+def _table(source: Source, delimiter: str | None = None) -> Table:
+    return source if isinstance(source, Table) else read_table(source, delimiter=delimiter)
 
 
 def _strings(values: Any) -> tuple[str, ...] | None:

@@ -191,13 +191,14 @@ def csv(
     task: Task | None = None,
     delimiter: str | None = None,
     exclude: Sequence[str] = (),
+    categorical: Sequence[str] = (),
     max_categories: int = 100,
 ) -> Dataset:
     """Return the table in a CSV file, with one of its columns as the target.
 
     Numbers are taken as they are; a column of text becomes one feature of 0 or 1 for each of its
-    categories, in sorted order. To read further files the same way, as for predictions, use
-    `fastnet.columns.Columns`, which this function is a shorthand for.
+    categories, in sorted order; a mixture of the two is an error. To read further files the same way, as
+    for predictions, use `fastnet.columns.Columns`, which this function is a shorthand for.
 
     Parameters
     ----------
@@ -212,8 +213,11 @@ def csv(
         The character between fields; found from comma, semicolon, tab and bar if not given.
     exclude : sequence of str
         Columns to leave out, such as names and numbers that only identify a row.
+    categorical : sequence of str
+        Columns whose values are categories, also where some or all are numbers. Of the target, `task` says
+        that.
     max_categories : int, default 100
-        A text column with more different values than this is an error.
+        A column with more categories than this is an error.
 
     Returns
     -------
@@ -227,12 +231,15 @@ def csv(
         If there is no such file.
     FastnetFormatError
         If the file is not in order, a column is not there, a value is missing (the message names line
-        and column) or not finite, or the target does not suit the task.
+        and column) or not finite, at least half of a column are numbers and the others are not, or the
+        target does not suit the task.
     TypeError, ValueError
         If an argument is not what it should be.
     """
     table = read_table(path, delimiter=delimiter)
-    columns = Columns.fit(table, target, task=task, exclude=exclude, max_categories=max_categories)
+    columns = Columns.fit(
+        table, target, task=task, exclude=exclude, categorical=categorical, max_categories=max_categories
+    )
     return columns.dataset(table)
 
 

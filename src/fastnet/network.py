@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy import ndarray
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastnet import backends, evaluation, storage
@@ -234,7 +235,8 @@ class Network:
         version, row, _ = self._connection
         if version != backends.version():
             row = self._connect()[1]
-        output: Array | None = row(x)
+        # Only of a plain array: the fast path would not see the mask of a masked one.
+        output: Array | None = row(x) if x.__class__ is ndarray else None
         return self._predict(x) if output is None else output
 
     __call__ = predict
@@ -414,7 +416,8 @@ class Network:
         TypeError, ValueError
             An argument is wrong; the network is as before.
         KeyboardInterrupt
-            Ctrl-C was pressed; the network is as after the last whole batch, and `history` is right.
+            Ctrl-C was pressed; the network is as after the last whole batch, and `history` is right. This
+            takes at most 0.1 s and the batch under way: none is cut, so one of very many rows is waited for.
         """
         from fastnet.training import Trainer
 
