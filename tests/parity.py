@@ -306,11 +306,10 @@ def update_terms(
         return w + rate / (1 - h["beta1"] ** step) * grown / root, [mean, square]
     if name == "rprop":
         return w + new[1], [g, new[1]]
-    momentum = h.get("momentum", 0.0)
-    states = [momentum * np.abs(one) + g + one * one + g * g for one in old]  # also of those yet unknown
     if name == "sgd":
-        states = [momentum * np.abs(one) + g for one in old]
-    return w + rate * (g + sum(states)), states
+        states = [h["momentum"] * np.abs(one) + g for one in old]
+        return w + rate * (g + sum(states)), states
+    raise ValueError(f"update_terms does not know the terms of the optimizer {name!r}")
 
 
 def update_case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 import fastnet as fn
 from fastnet.activations import ACTIVATIONS
+from fastnet.backends import reference
 from fastnet.losses import LOSSES, Loss
 
 RIGHT = 1e-5
@@ -118,6 +120,37 @@ def test_parameters_at_a_kink_are_left_out(backend: str) -> None:
     net.layers[0].weights[...] = [[1.0, 2.0, -1.0], [-1.0, -2.0, 1.0]]
     with pytest.raises(ValueError, match="9 of 13 parameters are at kinks"):
         fn.gradient_check(net, x, y, "half_squared_error")
+
+
+def jumps(name: str, output: float, target: float) -> bool:
+    """Whether the slope of a loss differs on the two sides of an output."""
+    slopes = np.empty((2, 1))
+    outputs = np.array([[output - 1e-9], [output + 1e-9]])
+    reference.loss_and_slope(outputs, np.full((2, 1), target), None, slopes, name, 1.0)
+    return bool(abs(slopes[1, 0] - slopes[0, 0]) > 1e-3)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
+def test_kinks_are_where_slopes_jump(loss: Loss) -> None:
+    target = 1.0 if loss.targets == "sign" else 0.7
+    places = {"y = t": target, "y = 0": 0.0}
+    if loss.targets == "positive":
+        del places["y = 0"]  # the end of what outputs may be
+    name = f"{loss.paired}_{loss.name}" if loss.paired else loss.name
+    assert [kink for kink, output in places.items() if jumps(name, output, target)] == [
+        kink for kink in places if kink == loss.kinks
+    ]
+
+
+@pytest.mark.parametrize("loss", [row for row in LOSSES.values() if row.kinks], ids=lambda loss: loss.name)
+def test_parameters_at_a_kink_of_the_loss_are_left_out(backend: str, loss: Loss) -> None:
+    """The first output is next to the kink: the difference reaches across it and is no slope."""
+    net = fn.Network([fn.Dense(3, bias=False)], inputs=1, dtype="float64")
+    kink = {"y = t": 1.0, "y = 0": 0.0}[loss.kinks]
+    net.layers[0].weights[...] = [[kink + 1e-7, -0.5, -2.0]]
+    assert fn.gradient_check(net, [[1.0]], np.ones((1, 3)), loss) < RIGHT
+    unaware = dataclasses.replace(loss, kinks="")
+    assert fn.gradient_check(net, [[1.0]], np.ones((1, 3)), unaware) > 0.1
 
 
 def test_wrong_arguments() -> None:

@@ -8,6 +8,7 @@ import pytest
 import fastnet as fn
 from fastnet import optimizers
 from fastnet.backends import kernels
+from fastnet.cli_train import LEARNING_RATES
 
 GRADIENTS = [0.5, -0.2, 0.3, 0.0, -0.4, 0.1]
 WEIGHTS = [0.7, -1.3]  # the first decays, the second does not
@@ -173,6 +174,12 @@ def test_wrong_numbers(make, message):
 def test_wrong_types(make):
     with pytest.raises(TypeError):
         make()
+
+
+def test_every_optimizer_has_a_learning_rate_on_the_command_line():
+    assert LEARNING_RATES.keys() == optimizers.OPTIMIZERS.keys()
+    for name, rate in LEARNING_RATES.items():
+        optimizers.OPTIMIZERS[name](rate)  # which checks it
 
 
 def test_a_trainer_keeps_its_optimizer_and_its_loss():

@@ -8,7 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from parity import INF, MARGIN, NAN, Array, Case, all_cases, check, compare, public_functions, run
+from parity import (
+    INF,
+    MARGIN,
+    NAN,
+    Array,
+    Case,
+    all_cases,
+    check,
+    compare,
+    public_functions,
+    run,
+    update_terms,
+)
 
 from fastnet.backends import reference
 
@@ -80,6 +92,12 @@ def test_wrong_numbers_returned_are_found(dtype: str, bug: str) -> None:
     for case in cases:
         with pytest.raises(AssertionError):
             check(SimpleNamespace(**{name: kernel}), case)
+
+
+def test_an_optimizer_whose_terms_are_not_known_is_refused() -> None:
+    one = np.ones(3)
+    with pytest.raises(ValueError, match="terms of the optimizer 'adamax'"):
+        update_terms("adamax", {}, one, one, np.ones((1, 3)), np.ones((1, 3)), 0.1, 1)
 
 
 def test_writes_where_nothing_may_be_written_are_found(dtype: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 
 import fastnet as fn
 from fastnet import backends, callbacks, schedules
+from fastnet.backends.threads import usable_cpus
 from fastnet.optimizers import OPTIMIZERS
 
 RNG = np.random.default_rng(0)
@@ -78,15 +82,49 @@ def test_a_checkpoint_made_in_the_middle(backend: str, tmp_path: Path) -> None:
     same(resumed, whole)
 
 
+def large(dtype: str = "float32") -> fn.Trainer:
+    """Large enough for `fit` to wake a second thread."""
+    layers = [fn.Dense(300, "relu"), fn.Dropout(0.3), fn.Dense(257, "tanh"), fn.Dense(3, "softmax")]
+    net = fn.Network(layers, inputs=6, dtype=dtype, seed=4)
+    return fn.Trainer(net, optimizer=fn.Adam(0.01), seed=9)
+
+
 def test_repeats_and_other_numbers_of_threads_give_the_same_bits(backend: str, dtype: str) -> None:
     results = []
     for threads in (1, 2, 1):
         backends.set_num_threads(threads)
-        one = trainer(dtype)
+        one = large(dtype)
         fit(one, 3)
         results.append(one)
     same(results[0], results[1])
     same(results[0], results[2])
+
+
+COUNT_THREADS = """
+import os
+from fastnet import backends
+from test_resume import fit, large
+count = lambda: len(os.listdir("/proc/self/task"))
+before = count()
+for threads in (1, 2):
+    backends.set_num_threads(threads)
+    fit(large(), 1)
+    print(count() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's list of threads")
+@pytest.mark.skipif(usable_cpus() < 2, reason="there is one CPU")
+def test_that_training_used_two_threads(backend: str) -> None:
+    """Otherwise the test above compares one thread with itself."""
+    if backend == "numpy":
+        pytest.skip("its threads are those of its BLAS")
+    variables = {**os.environ, "FASTNET_BACKEND": backend, "OPENBLAS_NUM_THREADS": "1"}
+    variables["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT_THREADS], capture_output=True, text=True, env=variables, timeout=60
+    )
+    assert done.stdout.split() == ["0", "1"], done.stderr
 
 
 def test_one_fit_or_several(backend: str) -> None:
@@ -141,6 +179,7 @@ def test_a_function_as_loss_must_be_given_again(backend: str, tmp_path: Path) ->
 
 def test_a_huber_threshold_is_kept(tmp_path: Path) -> None:
     first = trainer(loss=fn.losses.huber(0.3))
+    assert "loss=huber(0.3)," in repr(first)
     first.save(tmp_path / "run.ckpt")
     assert fn.Trainer.load(tmp_path / "run.ckpt").loss == fn.losses.huber(0.3)
 

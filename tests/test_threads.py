@@ -82,6 +82,33 @@ def test_other_calls_give_the_same_bits_on_all_threads(compiled: ModuleType, dty
     assert result(3) == one
 
 
+@pytest.mark.parametrize("rows", [1, 2, 5, 7, 9])
+def test_threads_that_share_columns_do_not_change_a_bit(compiled: ModuleType, dtype: str, rows: int) -> None:
+    """Few rows and wide layers.
+
+    How threads share a product cannot be seen from here. By the rule of `blocks_of`, they share its columns
+    where there are fewer tiles of six rows than panels of columns, and fewer than four for each thread. The
+    widest panel has 64 columns (avx512, float32): the 257 columns of the first layer are five panels or more,
+    the 130 of the second three, against one tile of rows, or two. The gradients of the second layer's
+    weights, 257 rows, are shared by rows.
+    """
+
+    def result(threads: int) -> list[bytes]:
+        graph = lowered([Dense(257, "relu"), Dense(130, "tanh"), Dense(5, "softmax")], 3)
+        options: dict[str, Any] = {"optimizer": Adam(0.01), "labels": True, "metric": "argmax"}
+        task = Task(graph, "cross_entropy", dtype, 4 * rows, batch_size=rows, threads=threads, **options)
+        executor = task.executor(compiled)
+        assert task.train(executor) and task.train(executor)
+        results = [*bits(task)]
+        results.append(np.array(executor.forward(task.x[:rows], True, 7)).tobytes())
+        executor.backward(np.ones((rows, 5), dtype))
+        return [*results, task.gradients.tobytes()]
+
+    one = result(1)
+    assert result(2) == one
+    assert result(3) == one
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's list of threads")
 @pytest.mark.parametrize("name", COMPILED)
 def test_two_threads_are_two(name: str) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
-import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -252,6 +249,14 @@ def test_history(backend: str, rng: np.random.Generator) -> None:
     np.testing.assert_equal(copied.to_dict(), history.to_dict())
 
 
+def test_views_of_the_history_are_those_of_a_dict() -> None:
+    history = fn.History()
+    history.append({"loss": 0.5, "accuracy": 1.0}, 0.1)
+    assert repr(history.keys()) == "dict_keys(['loss', 'accuracy'])"
+    assert repr(history.values()) == "dict_values([[0.5], [1.0]])"
+    assert dict(history.items()) == history.to_dict() == dict(history)
+
+
 def test_history_repr_is_short() -> None:
     history = fn.History()
     assert repr(history) == "History of 0 epochs, 0 s"
@@ -285,6 +290,30 @@ def test_accuracy_of_the_epoch(backend: str) -> None:
         net, np.ones((8, 1)), [1, 1, 1, 1, 1, 1, 0, 0], optimizer=fn.SGD(1e-9), epochs=1, batch_size=3
     )
     assert history["accuracy"] == [0.75]
+
+
+def cross_entropy_by_hand(output: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
+    """Also spoils what it is given, which is its to spoil."""
+    one_hot = np.eye(output.shape[1])[target]
+    value, slope = -np.log(output[one_hot == 1]).mean(), -one_hot / output / len(output)
+    output[...], target[...] = 0.0, 0
+    return float(value), slope
+
+
+def test_a_function_on_labels_has_an_accuracy(backend: str, rng: np.random.Generator) -> None:
+    x, y = blobs(rng, 120)
+    histories, measured = [], []
+    for loss in ("cross_entropy", cross_entropy_by_hand):
+        net = classifier("float64")
+        histories.append(quiet(net, x, y, loss=loss, epochs=3, validation=(x[:50], y[:50])).to_dict())
+        measured.append(net.evaluate(x, y, loss))
+    assert y.any()
+    assert list(histories[1]) == ["loss", "accuracy", "val_loss", "val_accuracy"]
+    for one, other in ((histories[0], histories[1]), (measured[0], measured[1])):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-9)
+    assert histories[1]["accuracy"][-1] > 0.5
 
 
 # ---- callbacks -------------------------------------------------------------------------------------
@@ -370,126 +399,6 @@ def test_overfitting_is_watched_unless_it_cannot_be(rng: np.random.Generator) ->
         net.fit(x, y, optimizer=fn.Adam(0.01), epochs=120, validation=held_out, verbose=0)
     assert len(caught) == 1
     net.fit(x, y, optimizer=fn.Adam(0.01), epochs=5, verbose=0)  # without validation: silence
-
-
-# ---- divergence ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("optimizer", [fn.SGD(1e6, momentum=0.5), fn.SGD(1e6)], ids=repr)
-def test_divergence_restores_the_start_of_the_epoch(
-    backend: str, dtype: str, rng: np.random.Generator, optimizer: fn.Optimizer
-) -> None:
-    x, t = rng.normal(size=(200, 3)), rng.normal(size=(200, 2))
-    trainer = fn.Trainer(line(dtype), loss="mean_squared_error", optimizer=optimizer)
-    start = trainer.network.parameters.copy()
-    with pytest.warns(fn.DivergenceWarning, match=r"not finite in epoch 1, learning rate 1e\+06") as caught:
-        history = trainer.fit(x, t, epochs=5, batch_size=1, verbose=0)
-    assert caught[0].filename == __file__
-    assert "epoch 1" in history.stopped and history.epochs == 1 and np.isnan(history["loss"][0])
-    np.testing.assert_array_equal(trainer.network.parameters, start)
-    assert not trainer.state_vectors.any()
-    assert trainer.steps == trainer.epoch == 0
-    assert np.isfinite(trainer.network.predict(x)).all()
-
-
-def test_divergence_in_a_later_epoch(backend: str, rng: np.random.Generator) -> None:
-    class Keep(callbacks.Callback):
-        kept: np.ndarray
-
-        def on_epoch_end(self, trainer: fn.Trainer, epoch: int, logs: dict[str, float]) -> None:
-            self.kept = np.concatenate([trainer.network.parameters, trainer.state_vectors.ravel()])
-
-    x, t = rng.normal(size=(200, 3)), rng.normal(size=(200, 2))
-    optimizer = fn.SGD(schedules.Step(0.01, every=2, factor=1e9), momentum=0.9)
-    trainer, keep = fn.Trainer(line(), loss="mean_squared_error", optimizer=optimizer), Keep()
-    with pytest.warns(fn.DivergenceWarning, match=r"epoch 3, learning rate 1e\+07"):
-        trainer.fit(x, t, epochs=5, batch_size=2, callbacks=[keep], verbose=0)
-    now = np.concatenate([trainer.network.parameters, trainer.state_vectors.ravel()])
-    np.testing.assert_array_equal(now, keep.kept)
-    assert trainer.epoch == 2 and trainer.steps == 200
-    assert np.isfinite(trainer.history["loss"]).tolist() == [True, True, False]
-
-
-def test_weights_that_overflow_in_the_last_step_are_not_kept(backend: str) -> None:
-    """The loss of the only batch is finite; the weights after its update are not."""
-    net = fn.Network([fn.Dense(1, bias=False, weights_init="zeros")], inputs=1, dtype="float32")
-    with pytest.warns(fn.DivergenceWarning, match="epoch 1"):
-        net.fit([[1e15]], [1e3], loss="mean_squared_error", optimizer=fn.SGD(1e30), epochs=2, verbose=0)
-    assert net.parameters.tolist() == [0.0]
-
-
-@pytest.mark.parametrize("result", [(np.nan, 1.0), (1.0, np.inf)], ids=["value", "slope"])
-def test_divergence_of_a_function(backend: str, result: tuple[float, float]) -> None:
-    def broken(output: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
-        return result[0], np.full_like(output, result[1])
-
-    trainer = fn.Trainer(line(), loss=broken)
-    before = trainer.network.parameters.copy()
-    with pytest.warns(fn.DivergenceWarning, match="epoch 1"):
-        trainer.fit(np.ones((4, 3)), np.ones((4, 2)), epochs=2, verbose=0)
-    with pytest.warns(fn.DivergenceWarning, match="step 1"):
-        assert np.isnan(trainer.step(np.ones((4, 3)), np.ones((4, 2))))
-    np.testing.assert_array_equal(trainer.network.parameters, before)
-
-
-def test_divergence_in_a_step(backend: str, dtype: str) -> None:
-    trainer = fn.Trainer(line(dtype), loss="mean_squared_error", optimizer=fn.SGD(0.1))
-    trainer.network.parameters[0] = 1e200 if dtype == "float64" else 1e30
-    before = trainer.network.parameters.copy()
-    with pytest.warns(
-        fn.DivergenceWarning, match=r"step 1, learning rate 0\.1; the update was left out"
-    ) as caught:
-        assert np.isnan(trainer.step(np.full((2, 3), 1e10), np.zeros((2, 2))))
-    assert caught[0].filename == __file__ and trainer.steps == 0
-    np.testing.assert_array_equal(trainer.network.parameters, before)
-
-
-# ---- Ctrl-C ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-@pytest.mark.parametrize("phase", ["training", "validation", "function"])
-def test_ctrl_c(backend: str, rng: np.random.Generator, phase: str) -> None:
-    net = fn.Network(
-        [fn.Dense(256, "tanh"), fn.Dense(256, "tanh"), fn.Dense(3, "softmax")], inputs=64, seed=0
-    )
-    x, y = rng.normal(size=(4000, 64)).astype(np.float32), rng.integers(0, 3, 4000)
-    sizes = {
-        "training": (4000, None),
-        "validation": (8, (np.tile(x, (60, 1)), np.tile(y, 60))),
-        "function": (4000, None),
-    }
-    rows, validation = sizes[phase]
-
-    def squares(output: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
-        return 1.0, 1e-3 * output
-
-    trainer = fn.Trainer(
-        net, loss=squares if phase == "function" else "cross_entropy", optimizer=fn.SGD(0.01)
-    )
-    recorder = Recorder()
-    sent: list[float] = []
-
-    def press() -> None:
-        sent.append(time.perf_counter())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    timer = threading.Timer(0.3, press)
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        trainer.fit(
-            x[:rows], y[:rows], epochs=100_000, validation=validation, callbacks=[recorder], verbose=0
-        )
-    waited = time.perf_counter() - sent[0]
-    timer.join()
-    assert waited < 0.5  # 0.2 s is the promise; the rest is for a busy machine
-    assert recorder.calls[-1] == ("end",)
-    assert trainer.history.stopped == f"interrupted in epoch {trainer.epoch + 1}"
-    assert trainer.history.epochs == trainer.epoch
-    assert np.isfinite(net.predict(x[:10])).all()
-    steps = trainer.steps
-    trainer.fit(x[:8], y[:8], epochs=1, verbose=0)  # and it goes on
-    assert trainer.steps == steps + 1
 
 
 # ---- where nothing must be in the way ----------------------------------------------------------------

@@ -7,18 +7,18 @@ when it ends. It is given the trainer each time.
 from __future__ import annotations
 
 import csv
+import inspect
 import math
 import os
 import string
 from collections.abc import Mapping
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnet.arrays import as_count, as_number
-from fastnet.errors import GradientWarning, OverfittingWarning, warn
+from fastnet.errors import GradientWarning, OverfittingWarning, check_target, warn
 
 if TYPE_CHECKING:
     from fastnet.training import Trainer
@@ -50,7 +50,10 @@ class Callback:
     """
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        """Called when `fit` begins, after its arguments were checked."""
+        """Called when `fit` begins, after its arguments were checked: the place to find one's own mistakes.
+
+        Where this raises, nothing is trained. What will be measured is in ``trainer.run.quantities``.
+        """
 
     def on_progress(self, trainer: Trainer, done: float, logs: Mapping[str, float]) -> None:
         """Called within an epoch, about ten times a second.
@@ -81,6 +84,11 @@ class Callback:
     def on_train_end(self, trainer: Trainer) -> None:
         """Called when `fit` ends, in whatever way: also after Ctrl-C or an error."""
 
+    def __repr__(self) -> str:
+        names = inspect.signature(type(self)).parameters
+        kept = [f"{name}={getattr(self, name)!r}" for name in names if hasattr(self, name)]
+        return f"{type(self).__name__}({', '.join(kept)})"
+
 
 class EarlyStopping(Callback):
     """Stop when a quantity has not improved for some epochs, and go back to the best weights.
@@ -108,7 +116,7 @@ class EarlyStopping(Callback):
     Raises
     ------
     TypeError, ValueError
-        An argument is wrong; during training: the logs have no such name (the message lists what they have).
+        An argument is wrong; when training begins: `monitor` is not measured (the message lists what is).
     """
 
     def __init__(
@@ -129,12 +137,13 @@ class EarlyStopping(Callback):
         self._best_parameters: NDArray[Any] | None = None
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        """Forget what an earlier training left."""
+        """Check what there will be to watch, and forget what an earlier training left."""
+        _check_monitor(trainer, self)
         self._forget()
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Mapping[str, float]) -> None:
         """Keep the weights if they are the best so far; else count, and stop if it was enough."""
-        value = _monitored(logs, self.monitor, self)
+        value = logs[self.monitor]
         if _better(value, self.best, self.monitor, self.min_delta):
             self.best, self.best_epoch, self._waited = value, epoch, 0
             if self.restore_best:
@@ -161,8 +170,8 @@ class Checkpoint(Callback):
     Parameters
     ----------
     path : path-like
-        Where to: ``"run.ckpt"`` is replaced by each save, ``"run-{epoch:03d}.ckpt"`` keeps all. Missing
-        folders are made.
+        Where to: ``"run.ckpt"`` is replaced by each save, ``"run-{epoch:03d}.ckpt"`` keeps all. The folder
+        must be there.
     monitor : str, default "val_loss"
         What `save_best_only` watches; see `EarlyStopping`.
     save_best_only : bool, default False
@@ -171,8 +180,10 @@ class Checkpoint(Callback):
     Raises
     ------
     ValueError
-        `path` has braces that do not hold ``epoch``; during training: the logs have no such name (the message
-        lists what they have).
+        `path` has braces that do not hold ``epoch``; when training begins: `monitor` is not measured (the
+        message lists what is).
+    FileNotFoundError
+        When training begins: there is no such folder.
     OSError
         During training: the file cannot be written.
     """
@@ -192,16 +203,19 @@ class Checkpoint(Callback):
         self.save_best_only = bool(save_best_only)
         self.best = math.nan
 
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """Check where to save, and what there will be to watch."""
+        check_target(self.path.format(epoch=trainer.epoch + 1))
+        if self.save_best_only:
+            _check_monitor(trainer, self)
+
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Mapping[str, float]) -> None:
         """Save, if this epoch is to be saved."""
         if self.save_best_only:
-            value = _monitored(logs, self.monitor, self)
-            if not _better(value, self.best, self.monitor):
+            if not _better(logs[self.monitor], self.best, self.monitor):
                 return
-            self.best = value
-        path = Path(self.path.format(epoch=epoch))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        trainer.save(path)
+            self.best = logs[self.monitor]
+        trainer.save(self.path.format(epoch=epoch))
 
 
 class CSVLog(Callback):
@@ -210,7 +224,7 @@ class CSVLog(Callback):
     Parameters
     ----------
     path : path-like
-        Where to. Missing folders are made.
+        Where to. The folder must be there.
     append : bool, default False
         Go on with a file that is there, instead of replacing it. A second training with the same CSVLog does
         so anyway.
@@ -218,38 +232,43 @@ class CSVLog(Callback):
     Raises
     ------
     ValueError
-        During training: the columns in the file are not those of this training.
+        When training begins: the columns in the file are not those of this training.
+    FileNotFoundError
+        When training begins: there is no such folder.
     OSError
-        During training: the file cannot be written.
+        When training begins, or later: the file cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
-        self.path = Path(path)
+        self.path = os.fspath(path)
         self.append = bool(append)
+        self._goes_on = self.append
         self._file: IO[str] | None = None
         self._columns: list[str] = []
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        """Open the file, and read its columns if it goes on."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._columns = []
-        if self.append and self.path.exists():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                self._columns = next(csv.reader(file), [])
-        self._file = self.path.open("a" if self.append else "w", newline="", encoding="utf-8")
-        self.append = True
+        """Open the file, and read its columns if it goes on; what is in it stays until there is a line."""
+        check_target(self.path)
+        assert trainer.run is not None
+        wanted = ["epoch", *trainer.run.quantities]
+        self._file = open(self.path, "a+", newline="", encoding="utf-8")  # noqa: SIM115 - on_train_end closes it
+        self._file.seek(0)
+        self._columns = next(csv.reader(self._file), []) if self._goes_on else []
+        if self._columns and not set(wanted) <= set(self._columns):
+            known = ", ".join(self._columns)
+            raise ValueError(f"{self.path} has the columns {known}; this training has {', '.join(wanted)}")
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Mapping[str, float]) -> None:
         """Write a line, and hand it to the operating system."""
         assert self._file is not None  # on_train_begin opened it
+        if not self._goes_on:
+            self._file.truncate(0)
+            self._goes_on = True
         values = {"epoch": epoch, **logs}
         writer = csv.writer(self._file, lineterminator="\n")
         if not self._columns:
             self._columns = list(values)
             writer.writerow(self._columns)
-        if set(values) - set(self._columns):
-            known = ", ".join(self._columns)
-            raise ValueError(f"{self.path} has the columns {known}; this training has {', '.join(values)}")
         writer.writerow([values.get(column, "") for column in self._columns])
         self._file.flush()
 
@@ -292,7 +311,8 @@ class GradientMonitor(Callback):
     Warns
     -----
     GradientWarning
-        The message names the layer, the numbers and what may help.
+        The message names the layers, the epoch, the numbers and what may help. All layers that are found in
+        an epoch are in one message, and a layer is named once in a training for each of the two.
     """
 
     def __init__(self, vanishing: float = 1e-3, exploding: float = 10.0) -> None:
@@ -302,7 +322,7 @@ class GradientMonitor(Callback):
             raise ValueError(f"vanishing is {vanishing:g}; wanted a number from 0 to 1")
         if self.exploding == 0.0:
             raise ValueError("exploding is 0; wanted a positive number")
-        self._warned: set[int] = set()
+        self._warned: set[tuple[str, int]] = set()
         self._zeros: dict[int, int] = {}
 
     def on_train_begin(self, trainer: Trainer) -> None:
@@ -316,33 +336,42 @@ class GradientMonitor(Callback):
         self._find_vanishing(trainer, epoch, gradients)
 
     def on_train_end(self, trainer: Trainer) -> None:
-        """Look once more, because an epoch in which training diverged has no end."""
-        self._find_exploding(trainer, trainer.history.epochs, _relative_gradients(trainer))
+        """Look once more where training diverged, because that epoch has no end."""
+        if trainer.run is not None and trainer.run.diverged:
+            self._find_exploding(trainer, trainer.epoch + 1, _relative_gradients(trainer))
 
     def _find_exploding(self, trainer: Trainer, epoch: int, gradients: dict[int, float]) -> None:
         rate = _learning_rate(trainer)
-        for layer, relative in gradients.items():
-            if not rate * relative <= self.exploding:  # written so that NaN explodes too
-                found = (
-                    f"in epoch {epoch} they are {relative:.2g} times the weights, the learning rate {rate:g}"
-                )
-                self._warn(trainer, layer, f"explode: {found}; {_AGAINST_EXPLODING}")
+        # Written so that NaN explodes too.
+        found = {layer: one for layer, one in gradients.items() if not rate * one <= self.exploding}
+        rest = f"; the learning rate is {rate:g}; {_AGAINST_EXPLODING}"
+        self._warn(trainer, f"explode in epoch {epoch}", found, rest)
 
     def _find_vanishing(self, trainer: Trainer, epoch: int, gradients: dict[int, float]) -> None:
-        largest_after = 0.0
+        found = {}
+        largest_after = compared = 0.0
         for layer, relative in reversed(gradients.items()):
             self._zeros[layer] = self._zeros.get(layer, 0) + 1 if relative == 0.0 else 0
             if relative < self.vanishing * largest_after and (relative > 0.0 or self._zeros[layer] >= 3):
-                found = f"in epoch {epoch} they are {relative:.2g} times the weights, but "
-                found += f"{largest_after:.2g} times in a later layer"
-                self._warn(trainer, layer, f"vanish: {found}; {_AGAINST_VANISHING}")
+                found[layer], compared = relative, largest_after
             if relative > largest_after:
                 largest_after = relative
+        rest = f", but {compared:.2g} in a later layer; {_AGAINST_VANISHING}"
+        self._warn(trainer, f"vanish in epoch {epoch}", found, rest)
 
-    def _warn(self, trainer: Trainer, layer: int, message: str) -> None:
-        if layer not in self._warned:
-            self._warned.add(layer)
-            warn(f"layer {layer} ({_describe(trainer, layer)}): gradients {message}", GradientWarning)
+    def _warn(self, trainer: Trainer, what: str, found: dict[int, float], rest: str) -> None:
+        """Warn of the layers that were found for the first time, all in one message."""
+        kind = what.split()[0]
+        new = {layer: one for layer, one in sorted(found.items()) if (kind, layer) not in self._warned}
+        self._warned.update((kind, layer) for layer in new)
+        if new:
+            layers = [
+                f"{one:.2g} in layer {layer} ({_describe(trainer, layer)})" for layer, one in new.items()
+            ]
+            warn(
+                f"gradients {what}: relative to the weights they are {', '.join(layers)}{rest}",
+                GradientWarning,
+            )
 
 
 class OverfittingMonitor(Callback):
@@ -393,14 +422,15 @@ class OverfittingMonitor(Callback):
             )
 
 
-def _monitored(logs: Mapping[str, float], name: str, callback: Callback) -> float:
-    """Return a value of the logs."""
-    if name not in logs:
+def _check_monitor(trainer: Trainer, callback: EarlyStopping | Checkpoint) -> None:
+    """Check that what a callback monitors will be measured."""
+    assert trainer.run is not None  # there is one from on_train_begin to on_train_end
+    name, measured = callback.monitor, trainer.run.quantities
+    if name not in measured:
         hint = "; for val_... give fit validation=(x, y)" if name.startswith("val_") else ""
         raise ValueError(
-            f"{type(callback).__name__} monitors {name!r}; this training has: {', '.join(logs)}{hint}"
+            f"{type(callback).__name__} monitors {name!r}; this training has: {', '.join(measured)}{hint}"
         )
-    return logs[name]
 
 
 def _better(value: float, best: float, name: str, margin: float = 0.0) -> bool:

@@ -105,8 +105,8 @@ def check_loss(loss: LossSpec, graph: Graph) -> Loss | LossFunction:
 
 def check_metric(loss: Loss | LossFunction, graph: Graph, targets: Array) -> str:
     """Return how the executors count right predictions; ``""`` where there is no accuracy to speak of."""
-    if not isinstance(loss, Loss):
-        return ""
+    if not isinstance(loss, Loss):  # whose targets may be anything, but for labels
+        return "argmax" if graph.output_activation == "softmax" and targets.ndim == 1 else ""
     fixed = {"cross_entropy": "argmax", "binary_cross_entropy": "threshold", "perceptron": "sign"}
     if loss.name in fixed:
         return fixed[loss.name]

@@ -19,6 +19,7 @@ __all__ = [
     "GradientWarning",
     "MissingFileError",
     "OverfittingWarning",
+    "check_target",
     "existing",
     "warn",
 ]
@@ -32,7 +33,7 @@ class FastnetFormatError(ValueError):
 
 
 class MissingFileError(FileNotFoundError, FastnetFormatError):
-    """There is no such file: a `ValueError`, as all trouble with files, and a `FileNotFoundError`."""
+    """There is no such file or folder: a `ValueError`, as all such trouble, and a `FileNotFoundError`."""
 
 
 @contextmanager
@@ -42,6 +43,23 @@ def existing(path: object) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise MissingFileError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Check that a file can have this path: its folder is there, and the path is not a folder itself.
+
+    Raises
+    ------
+    MissingFileError
+        There is no such folder.
+    IsADirectoryError
+        The path is a folder.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise MissingFileError(errno.ENOENT, "there is no such folder to write to", folder)
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder; wanted the path of a file", os.fspath(path))
 
 
 class DivergenceWarning(RuntimeWarning):

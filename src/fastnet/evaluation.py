@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.checks import Array, LossFunction
+from fastnet.backends.reference import count_correct
+from fastnet.checks import Array, LossFunction, check_metric
 from fastnet.graph import Graph
 from fastnet.losses import Loss
 
@@ -70,10 +71,12 @@ def evaluate(
     loss : float
         A plain sum for `half_squared_error`, else a mean; what the function says if it is one.
     accuracy : float or None
-        Part of right predictions; None where the executor has no metric.
+        Part of right predictions; None where there is no accuracy to speak of.
     """
     if not isinstance(loss, Loss):
-        return call_loss(loss, predict(executor, graph, x), y)[0], None
+        output = predict(executor, graph, x)
+        correct, total = count_correct(output, y, check_metric(loss, graph, y), 0.5)
+        return call_loss(loss, output, y)[0], correct / total if total else None
     loss_sum = norms = 0.0
     correct = total = 0
     for rows in blocks(graph, len(x)):
@@ -88,12 +91,14 @@ def evaluate(
 def call_loss(loss: LossFunction, output: Array, target: Array) -> tuple[float, Array]:
     """Call a user's loss and return its value and slope, (N, O), checked.
 
+    The function may keep or change what it is given: it gets copies.
+
     Raises
     ------
     TypeError, ValueError
         It did not return a number and an array of the output's shape.
     """
-    result = loss(output, target)
+    result = loss(output.copy(), target.copy())
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(
             f"the loss function returned {type(result).__name__}; wanted a tuple (value, d_output), "

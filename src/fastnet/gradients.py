@@ -161,7 +161,7 @@ class _Perturbed:
     def _value(self) -> float:
         if isinstance(self.loss, Loss):
             return float(self._executor.loss_and_gradients(self.x, self.y, self.weight, self.training))
-        output = self._executor.forward(self.x, self.training, 1).copy()
+        output = self._executor.forward(self.x, self.training, 1)
         return evaluation.call_loss(self.loss, output, self.y)[0]
 
     def _sides(self) -> NDArray[np.bool_]:
@@ -170,8 +170,8 @@ class _Perturbed:
         for executor, kinks in self._kinked:
             z = executor.forward(self.x, self.training, 1)
             sides += [(z > kink).ravel() for kink in kinks]
-        name = self.loss.name if isinstance(self.loss, Loss) else ""
-        if name in ("mean_absolute_error", "perceptron"):
+        if isinstance(self.loss, Loss) and self.loss.kinks:
             output = self._output.forward(self.x, self.training, 1)
-            sides.append((output > (self.y if name == "mean_absolute_error" else 0.0)).ravel())
+            kink = {"y = t": self.y, "y = 0": 0.0}[self.loss.kinks]
+            sides.append((output > kink).ravel())
         return np.concatenate(sides) if sides else np.zeros(0, bool)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,8 +20,10 @@ class History(Mapping[str, list[float]]):
 
     The names are ``"loss"`` and, where they were measured, ``"accuracy"``, ``"val_loss"`` and
     ``"val_accuracy"``. Loss and accuracy of the training data are means over the epoch, as the weights
-    changed and with dropout. A value that was not measured in an epoch is NaN, and so is the loss of an
-    epoch in which training diverged.
+    changed and with dropout. A value that was not measured in an epoch is NaN.
+
+    The last loss is NaN where training diverged: that epoch was undone. Where training goes on, with a
+    smaller learning rate perhaps, the same epoch is trained again and takes its place.
 
     Attributes
     ----------
@@ -70,6 +72,12 @@ class History(Mapping[str, list[float]]):
             numbers.append(float(values.get(name, math.nan)))
         self.epoch_seconds.append(float(seconds))
 
+    def drop_diverged(self) -> None:
+        """Forget the last epoch if training diverged in it."""
+        if self.epochs and math.isnan(self._values["loss"][-1]):
+            for numbers in (*self._values.values(), self.epoch_seconds):
+                numbers.pop()
+
     def __getitem__(self, name: str) -> list[float]:
         try:
             return self._values[name]
@@ -81,6 +89,20 @@ class History(Mapping[str, list[float]]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    # The views of a Mapping would show the whole table.
+
+    def keys(self) -> KeysView[str]:
+        """Return the names."""
+        return self._values.keys()
+
+    def values(self) -> ValuesView[list[float]]:
+        """Return the lists."""
+        return self._values.values()
+
+    def items(self) -> ItemsView[str, list[float]]:
+        """Return the names with their lists."""
+        return self._values.items()
 
     def to_dict(self) -> dict[str, list[float]]:
         """Return a plain dict with copies of the lists."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.backends.reference import LOSS_SUM, NORM, ROW, STEP
+from fastnet.backends.reference import CORRECT, LOSS_SUM, NORM, ROW, STEP, TOTAL, count_correct
 from fastnet.backends.reference.executor import interrupts_held
 from fastnet.checks import Array, LossFunction
 from fastnet.evaluation import call_loss
@@ -30,10 +30,12 @@ class FunctionExecutor:
         The function.
     batch_size : int
         Samples of one update.
+    metric : str
+        How right predictions are counted, ``""`` where they are not.
     """
 
-    def __init__(self, executor: Any, loss: LossFunction, batch_size: int) -> None:
-        self.executor, self.loss, self.batch_size = executor, loss, batch_size
+    def __init__(self, executor: Any, loss: LossFunction, batch_size: int, metric: str) -> None:
+        self.executor, self.loss, self.batch_size, self.metric = executor, loss, batch_size, metric
 
     def train(
         self,
@@ -53,9 +55,9 @@ class FunctionExecutor:
         while progress[ROW] < len(order):
             row, step = int(progress[ROW]), int(progress[STEP]) + 1
             rows = order[row : row + self.batch_size]
-            # The function may keep or change what it is given: it gets copies.
-            output = self.executor.forward(np.take(x, rows, axis=0), True, step).copy()
-            value, slope = call_loss(self.loss, output, y[rows])
+            output, target = self.executor.forward(np.take(x, rows, axis=0), True, step), y[rows]
+            value, slope = call_loss(self.loss, output, target)
+            correct, total = count_correct(output, target, self.metric, 0.5)
             if not (math.isfinite(value) and np.isfinite(slope).all()):
                 return False
             with interrupts_held() as interrupted:  # an update and its count belong together
@@ -65,6 +67,8 @@ class FunctionExecutor:
                 progress[ROW] += len(rows)
                 progress[LOSS_SUM] += value * len(rows)
                 progress[NORM] += len(rows)
+                progress[CORRECT] += correct
+                progress[TOTAL] += total
             if interrupted:
                 raise KeyboardInterrupt
             if time.perf_counter() >= deadline:

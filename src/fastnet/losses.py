@@ -44,6 +44,9 @@ class Loss:
         Whether accuracy is meaningful whatever the target.
     parameter : float
         The threshold of `huber`; without effect elsewhere.
+    kinks : str
+        Where the slope jumps, ``"y = t"`` or ``"y = 0"``; ``""`` if nowhere. Gradient checks stay away from
+        there.
     """
 
     name: str
@@ -55,6 +58,10 @@ class Loss:
     targets: str = "any"
     classifies: bool = False
     parameter: float = 1.0
+    kinks: str = ""
+
+    def __repr__(self) -> str:
+        return f"huber({self.parameter!r})" if self.name == "huber" else f"LOSSES[{self.name!r}]"
 
 
 _NON_NEGATIVE = frozenset(row.name for row in ACTIVATIONS.values() if row.minimum >= 0)
@@ -62,7 +69,7 @@ _NON_NEGATIVE = frozenset(row.name for row in ACTIVATIONS.values() if row.minimu
 _ROWS = (
     Loss("half_squared_error", "1/2 sum (y - t)^2, the sum over everything"),
     Loss("mean_squared_error", "mean (y - t)^2, over samples and outputs"),
-    Loss("mean_absolute_error", "mean |y - t|, over samples and outputs"),
+    Loss("mean_absolute_error", "mean |y - t|, over samples and outputs", kinks="y = t"),
     Loss("huber", "mean of e^2/2 where |e| <= d, else d(|e| - d/2); e = y - t, d = 1"),
     Loss(
         "poisson",
@@ -97,6 +104,7 @@ _ROWS = (
         "mean max(0, -t y), over samples and outputs; t is -1 or 1",
         targets="sign",
         classifies=True,
+        kinks="y = 0",
     ),
 )
 

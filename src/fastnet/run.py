@@ -7,7 +7,7 @@ progress is shown and Ctrl-C is answered.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,8 @@ class Run:
         Samples of one update, at most those there are.
     shuffle : bool
         Whether each epoch has an order of its own.
+    metric : str
+        How right predictions are counted, ``""`` where they are not.
 
     Attributes
     ----------
@@ -73,6 +75,9 @@ class Run:
         As given.
     samples : int
         Rows of one epoch.
+    quantities : tuple of str
+        Names of what is measured in each epoch. A callback that adds values of its own to the logs adds
+        their names here, in `Callback.on_train_begin`.
     diverged : str
         What happened, where the loss ceased to be finite.
     """
@@ -86,10 +91,14 @@ class Run:
         epochs: int,
         batch_size: int,
         shuffle: bool,
+        metric: str,
     ) -> None:
         self.trainer, self.executor, self.data, self.validation = trainer, executor, data, validation
         self.epochs, self.batch_size, self.shuffle = epochs, batch_size, shuffle
         self.samples = len(data.x)
+        names = ("loss", "accuracy") if metric else ("loss",)
+        held_out = () if validation is None else tuple(f"val_{name}" for name in names)
+        self.quantities: tuple[str, ...] = names + held_out
         self.diverged = ""
         self._order = np.arange(self.samples)
         self._sorted = self._order.copy() if shuffle else self._order
@@ -98,33 +107,46 @@ class Run:
         self._schedule: Schedule | None = None
         self._arrays = (trainer.network.parameters, trainer.state_vectors)  # what training changes
         self._saved = [np.empty_like(array) for array in self._arrays]
+        self._saved_rng: Any = None
 
     def epoch(self, listeners: Sequence[Callback]) -> dict[str, float] | None:
         """Run one epoch and return what it measured; None if training diverged.
 
-        In that case parameters and optimizer state are those of the start of the epoch, and `diverged` says
-        what happened.
+        In that case everything is as at the start of the epoch, and `diverged` says what happened. So it is
+        after an error too, as in a loss function, but nothing is recorded.
         """
         trainer = self.trainer
         start = time.perf_counter()
         first_step = trainer.progress[STEP]
-        for saved, array in zip(self._saved, self._arrays, strict=True):
-            saved[...] = array
-        if self.shuffle:
-            self._order[...] = self._sorted
-            trainer.rng.shuffle(self._order)
-        self._set_rates()
-        trainer.progress[ROW:] = 0.0
-        if not (self._train(listeners) and is_finite(trainer.network.parameters)):
+        self._save()
+        try:
+            whole = self._train(listeners)
+            logs = self.measured()
+            if whole and self.validation is not None:
+                logs |= self._validate()
+        except Exception:
             self._restore(first_step)
-            trainer.history.append({"loss": float("nan")}, time.perf_counter() - start)
+            raise
+        if not whole:
+            rate = self._rates[min(int(trainer.progress[STEP] - first_step), len(self._rates) - 1)]
+            self._restore(first_step)
+            self.diverged = (
+                f"the loss was not finite in epoch {trainer.epoch + 1}, learning rate {rate:g}; "
+                "the weights are those of the start of that epoch"
+            )
+            self._record({"loss": float("nan")}, start)
             return None
-        logs = self.measured()
-        if self.validation is not None:
-            logs |= self._validate()
         trainer.epoch += 1
-        trainer.history.append(logs, time.perf_counter() - start)
+        self._record(logs, start)
         return logs
+
+    def _record(self, logs: Mapping[str, float], start: float) -> None:
+        """Add an epoch to the history, which is the network's from then on."""
+        trainer = self.trainer
+        trainer.history.drop_diverged()
+        trainer.history.append(logs, time.perf_counter() - start)
+        trainer.history.stopped = ""
+        trainer.network.history = trainer.history
 
     def measured(self) -> dict[str, float]:
         """Return loss and accuracy of the rows trained on so far in this epoch."""
@@ -135,8 +157,13 @@ class Run:
         return logs
 
     def _train(self, listeners: Sequence[Callback]) -> bool:
-        """Go through the rows once; False where a loss was not finite."""
+        """Go through the rows once; False where a loss, or a weight at the end, was not finite."""
         data, progress = self.data, self.trainer.progress
+        if self.shuffle:
+            self._order[...] = self._sorted
+            self.trainer.rng.shuffle(self._order)
+        self._set_rates()
+        progress[ROW:] = 0.0
         while True:
             whole = self.executor.train(
                 data.x, data.y, data.weight, self._order, self._rates, progress, CHUNK_SECONDS
@@ -144,7 +171,7 @@ class Run:
             if not whole:
                 return False
             if progress[ROW] >= self.samples:
-                return True
+                return is_finite(self.trainer.network.parameters)
             for listener in listeners:
                 listener.on_progress(self.trainer, float(progress[ROW]) / self.samples, self.measured())
 
@@ -169,14 +196,17 @@ class Run:
             self._rates[...] = schedule(trainer.steps + self._steps)
         self._schedule = schedule
 
+    def _save(self) -> None:
+        """Keep what an epoch changes."""
+        for saved, array in zip(self._saved, self._arrays, strict=True):
+            saved[...] = array
+        if self.shuffle:
+            self._saved_rng = self.trainer.rng.bit_generator.state
+
     def _restore(self, first_step: float) -> None:
-        """Go back to the start of the epoch, and say why."""
-        trainer = self.trainer
-        rate = self._rates[min(int(trainer.progress[STEP] - first_step), len(self._rates) - 1)]
+        """Go back to the start of the epoch."""
         for saved, array in zip(self._saved, self._arrays, strict=True):
             array[...] = saved
-        trainer.progress[STEP] = first_step
-        self.diverged = (
-            f"the loss was not finite in epoch {trainer.epoch + 1}, learning rate {rate:g}; "
-            "the weights are those of the start of that epoch"
-        )
+        self.trainer.progress[STEP] = first_step
+        if self.shuffle:
+            self.trainer.rng.bit_generator.state = self._saved_rng

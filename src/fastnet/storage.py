@@ -7,7 +7,6 @@ declares have been compared with those that its description calls for.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
@@ -15,7 +14,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from fastnet.errors import FastnetFormatError, existing
+from fastnet.errors import FastnetFormatError, check_target, existing
 
 __all__ = ["FORMAT_VERSION", "TensorKind", "read", "write"]
 
@@ -69,9 +68,8 @@ def write(
     }
     content = save(dict(tensors), metadata)
     target = os.path.realpath(os.fspath(path))  # a link stays a link
+    check_target(target)
     folder, name = os.path.split(target)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", folder)
     temporary = os.path.join(folder, f".{name}.{os.urandom(6).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from fastnet.checks import (
 from fastnet.errors import DivergenceWarning, warn
 from fastnet.history import History
 from fastnet.loss_functions import FunctionExecutor
-from fastnet.losses import Loss
+from fastnet.losses import LOSSES, Loss
 from fastnet.network import Network, aligned_zeros, loss_options
 from fastnet.optimizers import SGD, Optimizer
 from fastnet.progress import Progress
@@ -134,7 +135,11 @@ class Trainer:
         return dict(zip(self.optimizer.states, self.state_vectors, strict=True))
 
     def __repr__(self) -> str:
-        loss = self.loss.name if isinstance(self.loss, Loss) else getattr(self.loss, "__name__", self.loss)
+        loss: object = self.loss
+        if not isinstance(loss, Loss):
+            loss = getattr(loss, "__name__", loss)
+        elif loss == LOSSES.get(loss.name):
+            loss = loss.name
         return f"Trainer({self.network!r}, loss={loss!r}, optimizer={self.optimizer!r}, seed={self.seed})"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -155,7 +160,7 @@ class Trainer:
                 seed=self.seed,
             )
             if not isinstance(self.loss, Loss):
-                executor = FunctionExecutor(executor, self.loss, batch_size)
+                executor = FunctionExecutor(executor, self.loss, batch_size, metric)
             self._executors[use] = (key, executor)
         return self._executors[use][1]
 
@@ -260,14 +265,21 @@ class Trainer:
         ------
         TypeError, ValueError
             An argument is wrong; nothing was changed.
+        FileNotFoundError
+            A callback cannot write where it should; nothing was changed.
         KeyboardInterrupt
             Ctrl-C was pressed; network and history are as after the last whole batch.
 
         Warns
         -----
         DivergenceWarning
-            The loss was not finite any more. Training stopped, and parameters and optimizer state are those
-            of the start of that epoch.
+            The loss was not finite any more. Training stopped, and everything is as at the start of that
+            epoch, but for its row in the history. Another `fit`, with a smaller learning rate perhaps, trains
+            the same epoch again.
+
+        Notes
+        -----
+        An error within an epoch, as in a loss that is a function, undoes that epoch.
         """
         if not is_finite(self.network.parameters):
             raise ValueError("network.parameters hold NaN or infinity; wanted finite numbers to start from")
@@ -279,31 +291,35 @@ class Trainer:
         metric = check_metric(self.loss, self.network.graph, data.y)
         listeners = self._listeners(callbacks, verbose, watched=bool(metric) and held_out is not None)
         executor = self._executor("fit", metric, batch_size)
-        run = self.run = Run(self, executor, data, held_out, epochs, batch_size, bool(shuffle))
-        self.stop_reason = self.history.stopped = ""
-        self.network.history = self.history
-        try:
-            for listener in listeners:
-                listener.on_train_begin(self)
-            for _ in range(epochs):
-                logs = run.epoch(listeners)
-                if logs is None:
-                    break
-                for listener in listeners:
-                    listener.on_epoch_end(self, self.epoch, logs)
-                if self.stop_reason:
-                    break
-            self.history.stopped = run.diverged or self.stop_reason
-        except KeyboardInterrupt:
-            self.history.stopped = f"interrupted in epoch {self.epoch + 1}"
-            raise
-        finally:
-            for listener in listeners:
-                listener.on_train_end(self)
-            self.run = None
+        run = Run(self, executor, data, held_out, epochs, batch_size, bool(shuffle), metric)
+        self._go(run, listeners)
         if run.diverged:
             warn(run.diverged, DivergenceWarning)
         return self.history
+
+    def _go(self, run: Run, listeners: Sequence[Callback]) -> None:
+        """Run the epochs of one `fit`, watched."""
+        self.run, self.stop_reason = run, ""
+        with ExitStack() as ends:  # which are all called, in the order of the list, whatever raises
+            ends.callback(setattr, self, "run", None)
+            for listener in reversed(listeners):
+                ends.callback(listener.on_train_end, self)
+            try:
+                for listener in listeners:
+                    listener.on_train_begin(self)
+                for _ in range(run.epochs):
+                    logs = run.epoch(listeners)
+                    if logs is None:
+                        break
+                    for listener in listeners:
+                        listener.on_epoch_end(self, self.epoch, logs)
+                    if self.stop_reason:
+                        break
+                self.history.stopped = run.diverged or self.stop_reason
+            except KeyboardInterrupt:
+                self.history.stopped = f"interrupted in epoch {self.epoch + 1}"
+                self.network.history = self.history
+                raise
 
     def _data(
         self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, class_weight: ClassWeight | None
