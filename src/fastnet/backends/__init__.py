@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import sys
 import threading
 from types import ModuleType
 
@@ -147,9 +148,11 @@ def kernels(dtype: npt.DTypeLike) -> ModuleType:
         The module is installed and cannot be loaded.
     """
     found = None if dtype is None else np.dtype(dtype)  # np.dtype(None) would be float64
-    if found is None or found.name not in DTYPES or not found.isnative:
-        raise ValueError(f"dtype must be {' or '.join(DTYPES)}; got {dtype!r}")
-    return importlib.import_module(_module(_active, found.name))
+    for name in DTYPES:
+        if found == name and found.isnative:
+            module = _module(_active, name)
+            return sys.modules.get(module) or importlib.import_module(module)
+    raise ValueError(f"dtype must be {' or '.join(DTYPES)}; got {dtype!r}")
 
 
 def _module(name: str, dtype: str) -> str:
