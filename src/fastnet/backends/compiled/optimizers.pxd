@@ -68,9 +68,14 @@ cdef inline Rates rates_of(const Hyper *h, double learning_rate, double step, do
     elif h.optimizer == ADAMW:
         r.decay = learning_rate * h.weight_decay
     if h.optimizer == ADAM or h.optimizer == ADAMW:
-        r.correction = 1 / sqrt(1 - pow(h.beta2, step))
-        r.learning_rate = learning_rate / (1 - pow(h.beta1, step))
+        r.correction = 1 / sqrt(1 - power(h.beta2, step))
+        r.learning_rate = learning_rate / (1 - power(h.beta1, step))
     return r
+
+
+cdef inline double power(double beta, double step) noexcept nogil:
+    """beta^step for 0 <= beta < 1, or 0 where 1 - beta^step is 1: log beta <= -(1 - beta), and exp(-38) < 2^-54."""
+    return pow(beta, step) if step * (1 - beta) < 38 else 0
 
 
 cdef inline vreal sign(vreal x) noexcept nogil:

@@ -12,8 +12,8 @@ from fastnet.backends.compiled.activations cimport (
     SOFTMAX, Activation, activation_run, slope_needs_input, slope_run, softmax_row, softmax_slope_row,
 )
 from fastnet.backends.compiled.gemm cimport (
-    Blocks, bias_block, blocks_of, descend_block, forward_block, forward_one_row, next_block, transpose_rows,
-    weights_block,
+    Blocks, bias_block, blocks_of, descend_block, few_rows, forward_block, forward_one_row, input_block, next_block,
+    shared_blocks, shares_rows, transpose_rows, weights_block,
 )
 from fastnet.backends.compiled.losses cimport (
     HALF_SQUARED_ERROR, NO_METRIC, SOFTMAX_CROSS_ENTROPY, Loss, Metric, correct_row, cross_entropy_label,
@@ -96,7 +96,7 @@ cdef inline const real **rows_of(Workspace *space, Batch *batch, int buffer) noe
 
 cdef inline Py_ssize_t share(Py_ssize_t count, int part, int parts) noexcept nogil:
     """First row of a part, where rows are split evenly; that of the next part is its end."""
-    return count * part // parts
+    return count * part // parts if parts > 1 else count * part
 
 
 # ---- forward ----------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ cdef inline void dense_forward_part(Program *program, Workspace *space, Batch *b
         at = blocks_of(batch.count, op.outputs, batch.part, batch.parts)
         while next_block(&at):
             forward_block(rows, weights, bias, z, op.inputs, op.outputs, op.outputs, &at)
-    if batch.learns and op.turned != NULL:
+    if batch.learns and op.turned != NULL and not few_rows(batch.count, op.outputs):
         transpose_rows(
             weights, op.turned, op.inputs, op.outputs,
             share(op.outputs, batch.part, batch.parts), share(op.outputs, batch.part + 1, batch.parts),
@@ -249,28 +249,45 @@ cdef inline void loss_part(
 
 # ---- backward ---------------------------------------------------------------------------------------
 
+cdef inline Blocks weights_blocks(Batch *batch, Operation *op) noexcept nogil:
+    """This thread's part of the weights. Where the forward pass was shared by columns, the same ones again: they
+    are in this thread's cache, and stay there from step to step."""
+    cdef bint by_rows = shares_rows(batch.count, op.outputs, batch.parts) and shares_rows(
+        op.inputs, op.outputs, batch.parts
+    )
+    return shared_blocks(op.inputs, op.outputs, batch.part, batch.parts, by_rows)
+
+
 cdef inline void dense_backward_part(
     Program *program, Workspace *space, Batch *batch, Operation *op, const Rates *rates,
 ) noexcept nogil:
     """Gradients of the input, the weights and the bias; then, with `rates`, their update at once.
 
-    The update may overwrite the weights here because the gradient of the input is taken with the
-    transposed copy. Plain descent happens within the product's tiles, unless the gradients are wanted.
+    The gradient of the input is taken before, or with the transposed copy. Plain descent happens within the product's tiles, unless the gradients are wanted.
     """
     cdef const real **rows = rows_of(space, batch, op.source)
     cdef const real *d_z = space.deltas[op.target]
+    cdef const real **d_rows = space.rows[op.target + program.buffers]
+    cdef bint few
     cdef bint descends = (
         rates != NULL and not batch.keeps and op.outputs > 1 and rates.optimizer == SGD_PLAIN and is_plain(rates, True)
     )
     cdef Blocks at
     if op.turned != NULL:
         at = blocks_of(batch.count, op.inputs, batch.part, batch.parts)
+        few = few_rows(batch.count, op.outputs)
         while next_block(&at):
-            forward_block(
-                space.rows[op.target + program.buffers], op.turned, NULL, space.deltas[op.source],
-                op.outputs, op.inputs, op.inputs, &at,
-            )
-    at = blocks_of(op.inputs, op.outputs, batch.part, batch.parts)
+            if few:
+                input_block(
+                    d_rows, program.parameters + op.weights, space.deltas[op.source], op.inputs, op.outputs, &at,
+                )
+            else:
+                forward_block(
+                    d_rows, op.turned, NULL, space.deltas[op.source], op.outputs, op.inputs, op.inputs, &at,
+                )
+        if few and rates != NULL:
+            pool_barrier(batch.parts)  # before somebody updates weights that others still read
+    at = weights_blocks(batch, op)
     while next_block(&at):
         if descends:
             descend_block(rows, d_z, program.parameters + op.weights, rates.learning_rate, batch.count, op.outputs, &at)

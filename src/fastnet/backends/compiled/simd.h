@@ -247,7 +247,7 @@ SIMD real vhighest(vreal v) { /* where some lane is NaN: unspecified */
 }
 #endif
 
-/* ---- a square of LANES vectors, turned about its diagonal ---- */
+/* ---- a square of LANES vectors: turned about its diagonal, and the sums of its rows ---- */
 
 /* The lanes of a and b in turn, from their lower and from their upper halves. */
 #if FASTNET_BYTES == 64 && defined(FASTNET_DOUBLE)
@@ -297,6 +297,17 @@ SIMD vreal vzip_high(vreal a, vreal b) { return (vreal)vzip2q_f64((float64x2_t)a
 SIMD vreal vzip_low(vreal a, vreal b) { return (vreal)vzip1q_f32((float32x4_t)a, (float32x4_t)b); }
 SIMD vreal vzip_high(vreal a, vreal b) { return (vreal)vzip2q_f32((float32x4_t)a, (float32x4_t)b); }
 #endif
+
+/* Lane i of the result is the sum of rows[i]: each round adds neighbours and interleaves two halves of the rows. */
+SIMD vreal vsums(vreal *rows) {
+#pragma GCC unroll 4
+    for (int half = FASTNET_LANES / 2; half; half /= 2) {
+#pragma GCC unroll 8
+        for (int i = 0; i < half; i++)
+            rows[i] = vzip_low(rows[i], rows[i + half]) + vzip_high(rows[i], rows[i + half]);
+    }
+    return rows[0];
+}
 
 /* Each round interleaves the upper half of the rows with the lower; log2(LANES) rounds transpose. */
 SIMD void vtranspose(vreal *rows) {

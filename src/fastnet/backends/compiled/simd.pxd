@@ -52,6 +52,7 @@ cdef extern from "simd.h" nogil:
     real vsum(vreal v)
     real vhighest(vreal v)
 
+    vreal vsums(vreal *rows)
     void vtranspose_square(const real *source, Py_ssize_t ld_source, real *target, Py_ssize_t ld_target)
 
     unsigned long long fastnet_flush()
