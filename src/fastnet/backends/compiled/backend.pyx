@@ -22,7 +22,7 @@ from fastnet.backends.compiled cimport losses as los
 from fastnet.backends.compiled cimport optimizers as opt
 from fastnet.backends.compiled cimport vmath
 from fastnet.backends.compiled.gemm cimport (
-    Blocks, bias_block, blocks_of, forward_block, next_block, transpose_rows, weights_block,
+    Blocks, Finish, bias_block, blocks_of, finish_with, forward_block, next_block, transpose_rows, weights_block,
 )
 from fastnet.backends.compiled.pool cimport (
     POOL_MOST, pool_barrier, pool_naps, pool_run, pool_seconds, pool_survive_fork,

@@ -129,6 +129,27 @@ cdef class Executor:
                 op.rate = one.attributes["rate"]
             if op.kind == FLATTEN and op.source in source_is_input:
                 source_is_input.add(op.target)
+        self._fuse()
+
+    cdef int _fuse(self) except -1:
+        """Let dense layers do the relu that follows them, where nobody else reads what comes before it, and on the
+        way back the slope of the one before them."""
+        cdef Program *p = &self.program
+        cdef int i, k
+        readers = [0] * p.buffers
+        for i in range(p.count):
+            readers[p.ops[i].source] += 1
+        readers[p.end] += 1
+        for i in range(p.count):
+            if p.ops[i].kind == ACTIVATION and p.ops[i].activation == act.RELU and readers[p.ops[i].source] == 1:
+                for k in range(p.count):
+                    if p.ops[k].kind == DENSE and p.ops[k].target == p.ops[i].source:
+                        p.ops[k].rectifies = p.ops[i].done = True
+            if p.ops[i].done and readers[p.ops[i].target] == 1:
+                for k in range(p.trained):
+                    if p.ops[k].kind == DENSE and p.ops[k].source == p.ops[i].target and p.ops[k].turned != NULL:
+                        p.ops[k].gated = p.ops[i].undone = True
+        return 0
 
     cdef int _allocate(self, Workspace *space, Py_ssize_t capacity, bint trains) except -1:
         """Buffers for so many rows. An operation works in place where nobody needs what it overwrites."""

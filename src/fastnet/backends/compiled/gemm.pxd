@@ -10,8 +10,8 @@ in a shuffled batch lie anywhere, are given by pointers.
 """
 
 from fastnet.backends.compiled.simd cimport (
-    LANES, MR, NV, forced, real, vload, vload_n, vreal, vset1, vstore, vstore_n,
-    vsum, vsums, vtranspose_square,
+    LANES, MR, NV, forced, real, vload, vload_n, vlt, vmax, vreal, vselect, vset1, vstore, vstore_n, vsum, vsums,
+    vtranspose_square,
 )
 
 cdef enum:
@@ -64,16 +64,38 @@ cdef inline bint next_block(Blocks *b) noexcept nogil:
 
 # ---- z = x W + b ------------------------------------------------------------------------------------
 
+cdef struct Finish:
+    # What becomes of a sum before it is stored: nothing comes by as cheaply as while it is in a register.
+    const real *bias    # (columns,) added; or NULL
+    bint rectifies      # relu
+    const real *gate    # (N, columns) outputs of relu: times its slope there; or NULL
+
+
+cdef inline Finish finish_with(const real *bias, bint rectifies, const real *gate) noexcept nogil:
+    cdef Finish f
+    f.bias, f.rectifies, f.gate = bias, rectifies, gate
+    return f
+
+
+cdef inline vreal gated(vreal sum, vreal a) noexcept nogil:
+    """sum times the slope of relu where its output is a."""
+    return sum * vselect(vlt(vset1(0), a), vset1(1), vset1(0))
+
+
 cdef inline forced forward_tile(
-    const real **rows, const real *b, const real *bias, real *c,
-    Py_ssize_t terms, Py_ssize_t ldb, Py_ssize_t ldc, Py_ssize_t tail, int R, int V, bint full,
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t row, Py_ssize_t column,
+    Py_ssize_t terms, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full,
 ) noexcept nogil:
-    """c[r][v] = sum over k of rows[r][k] b[k][v], plus bias[v]; the last vector has `tail` lanes."""
+    """c[row + r][column + v] = sum over k of rows[row + r][k] b[k][column + v]; the last vector has `tail` lanes."""
     cdef vreal acc[6][8]
     cdef vreal line[8]
     cdef vreal element
+    cdef const real *gate
     cdef Py_ssize_t k
     cdef int r, v
+    rows += row
+    b += column
+    c += row * ld + column
     for r in range(R):
         for v in range(V):
             acc[r][v] = vset1(0)
@@ -84,44 +106,57 @@ cdef inline forced forward_tile(
             element = vset1(rows[r][k])
             for v in range(V):
                 acc[r][v] = acc[r][v] + element * line[v]
-        b += ldb
-    if bias != NULL:
+        b += ld
+    if finish.bias != NULL:
+        b = finish.bias + column
         for v in range(V):
-            line[v] = vload(bias + v * LANES) if full or v < V - 1 else vload_n(bias + v * LANES, tail)
+            line[v] = vload(b + v * LANES) if full or v < V - 1 else vload_n(b + v * LANES, tail)
             for r in range(R):
                 acc[r][v] = acc[r][v] + line[v]
+    if finish.rectifies:
+        for r in range(R):
+            for v in range(V):
+                acc[r][v] = vmax(vset1(0), acc[r][v])
+    if finish.gate != NULL:
+        gate = finish.gate + row * ld + column
+        for r in range(R):
+            for v in range(V):
+                line[v] = vload(gate + v * LANES) if full or v < V - 1 else vload_n(gate + v * LANES, tail)
+                acc[r][v] = gated(acc[r][v], line[v])
+            gate += ld
     for r in range(R):
         for v in range(V):
             if full or v < V - 1:
-                vstore(c + r * ldc + v * LANES, acc[r][v])
+                vstore(c + r * ld + v * LANES, acc[r][v])
             else:
-                vstore_n(c + r * ldc + v * LANES, acc[r][v], tail)
+                vstore_n(c + r * ld + v * LANES, acc[r][v], tail)
 
 
 cdef inline forced forward_rows(
-    const real **rows, Py_ssize_t count, const real *b, const real *bias, real *c,
-    Py_ssize_t terms, Py_ssize_t ldb, Py_ssize_t ldc, Py_ssize_t tail, int V, bint full,
+    const real **rows, const real *b, real *c, const Finish *finish, Blocks *at,
+    Py_ssize_t terms, Py_ssize_t ld, Py_ssize_t tail, int V, bint full,
 ) noexcept nogil:
-    """`count` rows of one panel."""
-    cdef Py_ssize_t i = 0
-    while i + 6 <= count:
-        forward_tile(rows + i, b, bias, c + i * ldc, terms, ldb, ldc, tail, 6, V, full)
+    """The rows of one panel. Eight are two tiles of 4: a tile of 2 would wait for the cache, not for the sums."""
+    cdef Py_ssize_t i = at.row
+    while i + 6 <= at.row_end and at.row_end - i != 8:
+        forward_tile(rows, b, c, finish, i, at.column, terms, ld, tail, 6, V, full)
         i += 6
-    if i + 4 <= count:
-        forward_tile(rows + i, b, bias, c + i * ldc, terms, ldb, ldc, tail, 4, V, full)
+    while i + 4 <= at.row_end:
+        forward_tile(rows, b, c, finish, i, at.column, terms, ld, tail, 4, V, full)
         i += 4
-    if i + 2 <= count:
-        forward_tile(rows + i, b, bias, c + i * ldc, terms, ldb, ldc, tail, 2, V, full)
+    if i + 2 <= at.row_end:
+        forward_tile(rows, b, c, finish, i, at.column, terms, ld, tail, 2, V, full)
         i += 2
-    if i < count:
-        forward_tile(rows + i, b, bias, c + i * ldc, terms, ldb, ldc, tail, 1, V, full)
+    if i < at.row_end:
+        forward_tile(rows, b, c, finish, i, at.column, terms, ld, tail, 1, V, full)
 
 
 cdef inline void forward_column(
-    const real **rows, const real *b, const real *bias, real *c, Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last,
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
-    """c[n] = rows[n] . b + bias for a single output: lanes along the sum, where a tile would fill but one lane."""
+    """c[n] = rows[n] . b for a single output: lanes along the sum, where a tile would fill but one lane."""
     cdef vreal sums
+    cdef real sum
     cdef Py_ssize_t whole = terms - terms % LANES
     cdef Py_ssize_t n, k
     for n in range(first, last):
@@ -130,53 +165,48 @@ cdef inline void forward_column(
             sums = sums + vload(rows[n] + k) * vload(b + k)
         if whole < terms:
             sums = sums + vload_n(rows[n] + whole, terms - whole) * vload_n(b + whole, terms - whole)
-        c[n] = vsum(sums) + (bias[0] if bias != NULL else 0)
+        sum = vsum(sums)
+        if finish.bias != NULL:
+            sum += finish.bias[0]
+        if finish.rectifies and sum < 0:  # NaN stays
+            sum = 0
+        if finish.gate != NULL:
+            sum *= 1 if finish.gate[n] > 0 else 0
+        c[n] = sum
 
 
 cdef inline void forward_block(
-    const real **rows, const real *b, const real *bias, real *c,
-    Py_ssize_t terms, Py_ssize_t ldb, Py_ssize_t ldc, Blocks *at,
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
 ) noexcept nogil:
-    """One block of c = rows b + bias; b (terms, ldb), c (N, ldc)."""
+    """One block of c = rows b; b (terms, ld), c (N, ld)."""
     cdef Py_ssize_t width = at.column_end - at.column
-    cdef Py_ssize_t count = at.row_end - at.row
     cdef Py_ssize_t vectors = (width + LANES - 1) // LANES
     cdef Py_ssize_t tail = width - (vectors - 1) * LANES
-    if ldc == 1:
-        forward_column(rows, b, bias, c, terms, at.row, at.row_end)
-        return
-    rows += at.row
-    b += at.column
-    c += at.row * ldc + at.column
-    if bias != NULL:
-        bias += at.column
-    if width == NV * LANES:
-        forward_rows(rows, count, b, bias, c, terms, ldb, ldc, tail, NV, True)
+    if ld == 1:
+        forward_column(rows, b, c, finish, terms, at.row, at.row_end)
+    elif width == NV * LANES:
+        forward_rows(rows, b, c, finish, at, terms, ld, tail, NV, True)
     elif vectors == 1:
-        forward_rows(rows, count, b, bias, c, terms, ldb, ldc, tail, 1, False)
+        forward_rows(rows, b, c, finish, at, terms, ld, tail, 1, False)
     elif vectors == 2:
-        forward_rows(rows, count, b, bias, c, terms, ldb, ldc, tail, 2, False)
+        forward_rows(rows, b, c, finish, at, terms, ld, tail, 2, False)
     elif NV > 2 and vectors == 3:
-        forward_rows(rows, count, b, bias, c, terms, ldb, ldc, tail, 3, False)
+        forward_rows(rows, b, c, finish, at, terms, ld, tail, 3, False)
     elif NV > 2 and vectors == 4:
-        forward_rows(rows, count, b, bias, c, terms, ldb, ldc, tail, 4, False)
+        forward_rows(rows, b, c, finish, at, terms, ld, tail, 4, False)
 
 
 cdef inline void forward_one_row(
-    const real *x, const real *b, const real *bias, real *c, Py_ssize_t terms, Py_ssize_t columns,
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
 ) noexcept nogil:
-    """A single row: twice as wide panels, so that b is read in longer runs and more sums are under way."""
+    """This thread's columns of a single row: twice as wide panels, so that b is read in longer runs and more sums are
+    under way."""
     cdef Py_ssize_t wide = 8 * LANES
-    cdef Py_ssize_t j = 0
-    cdef Blocks rest
-    while j + wide <= columns:
-        forward_tile(&x, b + j, bias + j if bias != NULL else NULL, c + j, terms, columns, columns, LANES, 1, 8, True)
-        j += wide
-    rest.row, rest.row_end = 0, 1
-    while j < columns:
-        rest.column, rest.column_end = j, min(j + NV * LANES, columns)
-        forward_block(&x, b, bias, c, terms, columns, columns, &rest)
-        j = rest.column_end
+    while at.column_end + wide <= at.last:
+        forward_tile(rows, b, c, finish, 0, at.column_end, terms, ld, LANES, 1, 8, True)
+        at.column_end += wide
+    while next_block(at):
+        forward_block(rows, b, c, finish, terms, ld, at)
 
 
 # ---- dW = x^T dz ------------------------------------------------------------------------------------
@@ -222,10 +252,10 @@ cdef inline forced weights_rows(
 ) noexcept nogil:
     """Inputs first .. last of one panel."""
     cdef Py_ssize_t i = first
-    while i + 6 <= last:
+    while i + 6 <= last and last - i != 8:
         weights_tile(rows, d_z, result + i * ld, rate, terms, i, ld, tail, 6, V, full, fused)
         i += 6
-    if i + 4 <= last:
+    while i + 4 <= last:
         weights_tile(rows, d_z, result + i * ld, rate, terms, i, ld, tail, 4, V, full, fused)
         i += 4
     if i + 2 <= last:
@@ -323,11 +353,11 @@ cdef inline bint few_rows(Py_ssize_t count, Py_ssize_t outputs) noexcept nogil:
 
 
 cdef inline void input_block(
-    const real **rows, const real *w, real *d_x, Py_ssize_t inputs, Py_ssize_t outputs, Blocks *at,
+    const real **rows, const real *w, real *d_x, const real *gate, Py_ssize_t inputs, Py_ssize_t outputs, Blocks *at,
 ) noexcept nogil:
-    """One block of d_x[n][i] = rows[n] . w[i], lanes along the sum; LANES inputs at a time."""
+    """One block of d_x[n][i] = rows[n] . w[i], lanes along the sum; LANES inputs at a time. `gate` as in `Finish`."""
     cdef vreal acc[16]
-    cdef vreal d_z
+    cdef vreal d_z, sums
     cdef const real *line[16]
     cdef Py_ssize_t whole = outputs - outputs % LANES
     cdef Py_ssize_t i, n, j, left
@@ -347,10 +377,10 @@ cdef inline void input_block(
                 d_z = vload_n(rows[n] + whole, outputs - whole)
                 for r in range(LANES):
                     acc[r] = acc[r] + vload_n(line[r] + whole, outputs - whole) * d_z
-            if left == LANES:
-                vstore(d_x + n * inputs + i, vsums(acc))
-            else:
-                vstore_n(d_x + n * inputs + i, vsums(acc), left)
+            sums = vsums(acc)
+            if gate != NULL:
+                sums = gated(sums, vload_n(gate + n * inputs + i, left))
+            vstore_n(d_x + n * inputs + i, sums, left)
 
 
 # ---- dx = dz W^T for many rows is `forward_block` on this copy --------------------------------------

@@ -214,7 +214,7 @@ cdef void _predict_job(void *context, int part, int parts) noexcept nogil:
     cdef Py_ssize_t outputs = program.sizes[program.output]
     cdef Py_ssize_t blocks = (job.rows + job.stride - 1) // job.stride
     cdef Py_ssize_t block, row, i
-    cdef const real **rows
+    cdef real *out
     cdef Batch batch
     for block in range(share(blocks, part, parts), share(blocks, part + 1, parts)):
         row = block * job.stride
@@ -226,7 +226,10 @@ cdef void _predict_job(void *context, int part, int parts) noexcept nogil:
             loss_part(program, space, &batch, &job.targets, row, 0, job.losses + row, job.correct + row)
             continue
         forward(program, space, &batch, program.count)
-        rows = rows_of(space, &batch, program.output)
-        for i in range(batch.count):
-            memcpy(job.out + (row + i) * outputs, rows[i], outputs * sizeof(real))
+        out = job.out + row * outputs
+        if space.values[program.output] != NULL:
+            memcpy(out, space.values[program.output], batch.count * outputs * sizeof(real))
+            continue
+        for i in range(batch.count):  # a network that returns its input
+            memcpy(out + i * outputs, batch.input_rows[i], outputs * sizeof(real))
     fastnet_restore(mode)

@@ -16,11 +16,11 @@ def dense_forward(const real[:, ::1] x, const real[:, ::1] weights, const real[:
     """z = x W + b: x (N, I), weights (I, O), bias (O,) or None -> z (N, O)."""
     cdef const real **rows = _pointers(x)
     cdef Py_ssize_t outputs = weights.shape[1]
-    cdef const real *b = &bias[0] if bias is not None else NULL
+    cdef Finish finish = finish_with(&bias[0] if bias is not None else NULL, False, NULL)
     cdef Blocks at = blocks_of(x.shape[0], outputs, 0, 1)
     with nogil:
         while next_block(&at):
-            forward_block(rows, &weights[0, 0], b, &z[0, 0], weights.shape[0], outputs, outputs, &at)
+            forward_block(rows, &weights[0, 0], &z[0, 0], &finish, weights.shape[0], outputs, &at)
     free(rows)
 
 
@@ -48,6 +48,7 @@ def dense_backward_input(const real[:, ::1] d_z, const real[:, ::1] weights, rea
     cdef Py_ssize_t inputs = weights.shape[0]
     cdef Py_ssize_t outputs = weights.shape[1]
     cdef real *turned = <real *>malloc(max(inputs * outputs, 1) * sizeof(real))
+    cdef Finish finish = finish_with(NULL, False, NULL)
     cdef Blocks at = blocks_of(d_z.shape[0], inputs, 0, 1)
     if turned == NULL:
         free(rows)
@@ -55,7 +56,7 @@ def dense_backward_input(const real[:, ::1] d_z, const real[:, ::1] weights, rea
     with nogil:
         transpose_rows(&weights[0, 0], turned, inputs, outputs, 0, outputs)
         while next_block(&at):
-            forward_block(rows, turned, NULL, &d_x[0, 0], outputs, inputs, inputs, &at)
+            forward_block(rows, turned, &d_x[0, 0], &finish, outputs, inputs, &at)
     free(turned)
     free(rows)
 

@@ -12,8 +12,8 @@ from fastnet.backends.compiled.activations cimport (
     SOFTMAX, Activation, activation_run, slope_needs_input, slope_run, softmax_row, softmax_slope_row,
 )
 from fastnet.backends.compiled.gemm cimport (
-    Blocks, bias_block, blocks_of, descend_block, few_rows, forward_block, forward_one_row, input_block, next_block,
-    shared_blocks, shares_rows, transpose_rows, weights_block,
+    Blocks, Finish, bias_block, blocks_of, descend_block, few_rows, finish_with, forward_block, forward_one_row,
+    input_block, next_block, shared_blocks, shares_rows, transpose_rows, weights_block,
 )
 from fastnet.backends.compiled.losses cimport (
     HALF_SQUARED_ERROR, NO_METRIC, SOFTMAX_CROSS_ENTROPY, Loss, Metric, correct_row, cross_entropy_label,
@@ -43,6 +43,10 @@ cdef struct Operation:
     int source, target              # buffers
     Py_ssize_t inputs, outputs      # values of one sample in each
     Py_ssize_t weights, bias        # offsets of the parameters; bias -1: none
+    bint rectifies                  # a dense layer: relu follows, and is done with it
+    bint gated                      # a dense layer: its input is the output of such a relu, whose slope is done with it
+    bint done                       # relu: by the dense layer before it
+    bint undone                     # relu: its slope, by the dense layer after it
     real *turned                    # W^T (O, I) for the gradient of the input; NULL: nobody asks for it
     Activation activation
     double rate
@@ -104,15 +108,13 @@ cdef inline Py_ssize_t share(Py_ssize_t count, int part, int parts) noexcept nog
 cdef inline void dense_forward_part(Program *program, Workspace *space, Batch *batch, Operation *op) noexcept nogil:
     cdef const real **rows = rows_of(space, batch, op.source)
     cdef const real *weights = program.parameters + op.weights
-    cdef const real *bias = program.parameters + op.bias if op.bias >= 0 else NULL
     cdef real *z = space.values[op.target]
-    cdef Blocks at
-    if batch.count == 1 and batch.parts == 1:
-        forward_one_row(rows[0], weights, bias, z, op.inputs, op.outputs)
-    else:
-        at = blocks_of(batch.count, op.outputs, batch.part, batch.parts)
-        while next_block(&at):
-            forward_block(rows, weights, bias, z, op.inputs, op.outputs, op.outputs, &at)
+    cdef Finish finish = finish_with(program.parameters + op.bias if op.bias >= 0 else NULL, op.rectifies, NULL)
+    cdef Blocks at = blocks_of(batch.count, op.outputs, batch.part, batch.parts)
+    if batch.count == 1:
+        forward_one_row(rows, weights, z, &finish, op.inputs, op.outputs, &at)
+    while next_block(&at):
+        forward_block(rows, weights, z, &finish, op.inputs, op.outputs, &at)
     if batch.learns and op.turned != NULL and not few_rows(batch.count, op.outputs):
         transpose_rows(
             weights, op.turned, op.inputs, op.outputs,
@@ -186,6 +188,8 @@ cdef inline Split forward(Program *program, Workspace *space, Batch *batch, int 
         elif op.kind == ACTIVATION and op.activation == SOFTMAX:
             split = meet(split, BY_ROWS, batch.parts)
             softmax_forward_part(space, batch, op)
+        elif op.done:
+            continue
         elif space.values[op.target] != space.values[op.source] or (
             op.kind != FLATTEN and (op.kind != DROPOUT or batch.training)
         ):
@@ -268,6 +272,7 @@ cdef inline void dense_backward_part(
     cdef const real **rows = rows_of(space, batch, op.source)
     cdef const real *d_z = space.deltas[op.target]
     cdef const real **d_rows = space.rows[op.target + program.buffers]
+    cdef Finish finish
     cdef bint few
     cdef bint descends = (
         rates != NULL and not batch.keeps and op.outputs > 1 and rates.optimizer == SGD_PLAIN and is_plain(rates, True)
@@ -275,16 +280,16 @@ cdef inline void dense_backward_part(
     cdef Blocks at
     if op.turned != NULL:
         at = blocks_of(batch.count, op.inputs, batch.part, batch.parts)
+        finish = finish_with(NULL, False, space.values[op.source] if op.gated else NULL)
         few = few_rows(batch.count, op.outputs)
         while next_block(&at):
             if few:
                 input_block(
-                    d_rows, program.parameters + op.weights, space.deltas[op.source], op.inputs, op.outputs, &at,
+                    d_rows, program.parameters + op.weights, space.deltas[op.source], finish.gate, op.inputs, op.outputs,
+                    &at,
                 )
             else:
-                forward_block(
-                    d_rows, op.turned, NULL, space.deltas[op.source], op.outputs, op.inputs, op.inputs, &at,
-                )
+                forward_block(d_rows, op.turned, space.deltas[op.source], &finish, op.outputs, op.inputs, &at)
         if few and rates != NULL:
             pool_barrier(batch.parts)  # before somebody updates weights that others still read
     at = weights_blocks(batch, op)
@@ -358,8 +363,8 @@ cdef inline void backward(
             meet(split, WHOLE, batch.parts)
             dense_backward_part(program, space, batch, op, rates)
             split = BY_BLOCKS
-        elif space.values[op.source] == NULL:
-            continue  # nobody asks for the gradient of the input
+        elif op.undone or space.values[op.source] == NULL:
+            continue  # done already, or nobody asks for the gradient of the input
         elif op.kind == ACTIVATION and op.activation == SOFTMAX:
             split = meet(split, BY_ROWS, batch.parts)
             for n in range(share(batch.count, batch.part, batch.parts), share(batch.count, batch.part + 1, batch.parts)):
