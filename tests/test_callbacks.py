@@ -425,6 +425,32 @@ def test_exploding_gradients_are_found_where_training_diverges_in_its_first_epoc
     assert all("explode in epoch 1:" in str(one.message) for one in explosions)
 
 
+@pytest.mark.parametrize("reads", [True, False])
+def test_gradients_before_a_divergence_stay_for_who_reads_them(backend: str, reads: bool) -> None:
+    """Layers without bias, as plain descent updates weights without writing their gradients."""
+    x, y = samples()
+    net = fn.Network([fn.Dense(16, "relu", bias=False), fn.Dense(2, bias=False)], inputs=6, seed=0)
+    targets = np.column_stack([100.0 * y, y]).astype(np.float32)
+    hand, last = net.copy(), np.zeros(0)
+    for start in range(0, len(x), 8):
+        batch = slice(start, start + 8)
+        loss, gradients = hand.loss_and_gradients(x[batch], targets[batch], "half_squared_error")
+        if not np.isfinite(loss):
+            break
+        last = gradients.copy()
+        hand.parameters[...] -= 0.5 * gradients
+
+    class Reader(Callback):
+        reads_gradients = reads
+
+    trainer = fn.Trainer(net, loss="half_squared_error", optimizer=fn.SGD(0.5))
+    with pytest.warns(fn.DivergenceWarning):
+        trainer.fit(x, targets, epochs=1, batch_size=8, shuffle=False, callbacks=[Reader()], verbose=0)
+    assert np.abs(last).max() > 1e6
+    same = np.allclose(trainer.gradients, last, rtol=1e-3)
+    assert same == reads  # whoever does not ask gets what is left
+
+
 def test_the_relative_gradient_by_hand() -> None:
     """Twice the threshold warns, half of it does not; weights and biases count together."""
     x, y = samples()

@@ -411,6 +411,21 @@ def test_predict_equals_forward(kernels: ModuleType, backend: str, dtype: str, r
         assert not np.array_equal(out[0], out[1])
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+def test_predict_says_whether_all_is_finite(
+    kernels: ModuleType, dtype: str, poison: float, threads: int
+) -> None:
+    """Wherever it lies; NaN and infinity need not reach the output through a relu."""
+    task = Task(sandwich("relu"), "", dtype, rows=500, threads=threads)
+    executor, out = task.executor(kernels), np.empty((500, 7), dtype)
+    assert executor.predict(task.x, out)
+    for place in [(0, 0), (499, 6), (97, 3), (250, 5)]:
+        x = task.x.copy()
+        x[place] = poison
+        assert not executor.predict(x, out)
+
+
 def test_predict_row_takes_only_its_own_kind(kernels: ModuleType, dtype: str) -> None:
     task = Task(sandwich("relu"), "", dtype)
     executor = task.executor(kernels)

@@ -47,7 +47,16 @@ class Callback:
 
     A callback may read everything of the trainer, write to ``trainer.network.parameters`` and call
     ``trainer.stop(reason)``. What it raises ends the training and comes out of `fit`.
+
+    Attributes
+    ----------
+    reads_gradients : bool
+        Set it to True in a class that looks at ``trainer.gradients`` after a training that diverged: then
+        each step leaves its gradients there, which takes some time. Without, those of the last step before
+        `on_progress` and `on_epoch_end` are there all the same.
     """
+
+    reads_gradients = False
 
     def on_train_begin(self, trainer: Trainer) -> None:
         """Called when `fit` begins, after its arguments were checked: the place to find one's own mistakes.
@@ -314,6 +323,8 @@ class GradientMonitor(Callback):
         The message names the layers, the epoch, the numbers and what may help. All layers that are found in
         an epoch are in one message, and a layer is named once in a training for each of the two.
     """
+
+    reads_gradients = True
 
     def __init__(self, vanishing: float = 1e-3, exploding: float = 10.0) -> None:
         self.vanishing = as_number("vanishing", vanishing, 0.0)

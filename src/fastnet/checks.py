@@ -121,8 +121,12 @@ def check_metric(loss: Loss | LossFunction, graph: Graph, targets: Array) -> str
 # ---- data -----------------------------------------------------------------------------------------------
 
 
-def check_inputs(x: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], name: str = "x") -> Array:
+def check_inputs(
+    x: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], name: str = "x", finite: bool = True
+) -> Array:
     """Return samples, (N, *shape), as finite, C-contiguous rows (N, I) of a dtype.
+
+    Whether they are finite is left to others where `finite` is False.
 
     Raises
     ------
@@ -134,7 +138,8 @@ def check_inputs(x: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], nam
     array = as_numbers(name, x)
     if array.shape[1:] != shape or array.ndim == 0:
         raise ValueError(_shape_problem(name, array, shape))
-    return _finite(name, array, dtype).reshape(len(array), math.prod(shape))
+    rows = _finite(name, array, dtype) if finite else _converted(array, dtype)
+    return rows.reshape(len(array), math.prod(shape))
 
 
 def check_samples(x: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any], name: str = "x") -> Array:
@@ -247,15 +252,19 @@ def check_weights(
 # ---- their parts ----------------------------------------------------------------------------------------
 
 
-def _finite(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
-    """Convert to a C-contiguous, aligned array of a dtype, and refuse NaN and infinity."""
+def _converted(array: Array, dtype: np.dtype[Any]) -> Array:
+    """Convert to a C-contiguous, aligned array of a dtype; what is too large becomes infinite."""
     if array.dtype == dtype:
         converted = np.ascontiguousarray(array)
     else:
         with np.errstate(over="ignore"):
             converted = np.ascontiguousarray(array, dtype)
-    if not converted.flags.aligned:
-        converted = converted.copy()
+    return converted if converted.flags.aligned else converted.copy()
+
+
+def _finite(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    """Convert, and refuse NaN and infinity."""
+    converted = _converted(array, dtype)
     if not is_finite(converted):
         require_finite(name, array)
         place = np.unravel_index(int(np.flatnonzero(~np.isfinite(converted))[0]), array.shape)

@@ -33,12 +33,11 @@ def blocks(graph: Graph, rows: int) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
-def predict(executor: Any, graph: Graph, x: Array) -> Array:
-    """Return the outputs, (N, O), for checked rows x, (N, I)."""
+def predict(executor: Any, graph: Graph, x: Array) -> tuple[Array, bool]:
+    """Return the outputs, (N, O), for rows x, (N, I), and whether x is finite; else they mean nothing."""
     out = np.empty((len(x), graph.size(graph.output)), x.dtype)
-    for rows in blocks(graph, len(x)):
-        executor.predict(x[rows], out[rows])
-    return out
+    finite = all(executor.predict(x[rows], out[rows]) for rows in blocks(graph, len(x)))
+    return out, finite
 
 
 def evaluate(
@@ -74,7 +73,7 @@ def evaluate(
         Part of right predictions; None where there is no accuracy to speak of.
     """
     if not isinstance(loss, Loss):
-        output = predict(executor, graph, x)
+        output, _ = predict(executor, graph, x)
         correct, total = count_correct(output, y, check_metric(loss, graph, y), 0.5)
         return call_loss(loss, output, y)[0], correct / total if total else None
     loss_sum = norms = 0.0

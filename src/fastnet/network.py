@@ -246,8 +246,11 @@ class Network:
         array = as_numbers("x", x)
         shape = self.input_shape
         single = array.shape == shape
-        rows = check_inputs(array[None] if single else array, shape, self.dtype)
-        out = evaluation.predict(self._connect()[2], self.graph, rows)
+        array = array[None] if single else array
+        rows = check_inputs(array, shape, self.dtype, finite=False)
+        out, finite = evaluation.predict(self._connect()[2], self.graph, rows)
+        if not finite:
+            check_inputs(array, shape, self.dtype)  # which says where
         return out.reshape(self.output_shape if single else (len(rows), *self.output_shape))
 
     def loss_and_gradients(
@@ -352,7 +355,7 @@ class Network:
             if name == "accuracy" and (accuracy is None or weight is None):
                 results |= {} if accuracy is None else {name: accuracy}
                 continue
-            output = evaluation.predict(executor, self.graph, rows) if output is None else output
+            output = evaluation.predict(executor, self.graph, rows)[0] if output is None else output
             results[name] = measure(output, targets, weight)
         return results
 

@@ -111,7 +111,7 @@ class Trainer:
         self.state_vectors = aligned_zeros((len(self.optimizer.states), count), network.dtype)
         self.run: Run | None = None
         self.stop_reason = ""
-        self._executors: dict[str, tuple[tuple[int, str, int], Any]] = {}
+        self._executors: dict[str, tuple[tuple[int, str, int, bool], Any]] = {}
         self._step_rows, self._step_order, self._step_rate = 0, np.arange(0), np.zeros(1)
 
     @property
@@ -145,9 +145,9 @@ class Trainer:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_executors": {}}
 
-    def _executor(self, use: str, metric: str, batch_size: int) -> Any:
+    def _executor(self, use: str, metric: str, batch_size: int, keeps_gradients: bool = False) -> Any:
         """Return the executor for one use, renewed when the backend or an option has changed."""
-        key = (backends.version(), metric, batch_size)
+        key = (backends.version(), metric, batch_size, keeps_gradients)
         if use not in self._executors or self._executors[use][0] != key:
             executor = self.network.executor(
                 **loss_options(self.loss),
@@ -158,6 +158,7 @@ class Trainer:
                 state=self.state_vectors,
                 batch_size=batch_size,
                 seed=self.seed,
+                keeps_gradients=keeps_gradients,
             )
             if not isinstance(self.loss, Loss):
                 executor = FunctionExecutor(executor, self.loss, batch_size, metric)
@@ -290,7 +291,8 @@ class Trainer:
             raise TypeError(f"shuffle is {shuffle!r}; wanted True or False")
         metric = check_metric(self.loss, self.network.graph, data.y)
         listeners = self._listeners(callbacks, verbose, watched=bool(metric) and held_out is not None)
-        executor = self._executor("fit", metric, batch_size)
+        keeps = any(listener.reads_gradients for listener in listeners)
+        executor = self._executor("fit", metric, batch_size, keeps)
         run = Run(self, executor, data, held_out, epochs, batch_size, bool(shuffle), metric)
         self._go(run, listeners)
         if run.diverged:

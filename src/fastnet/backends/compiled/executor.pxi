@@ -34,7 +34,7 @@ cdef class Executor:
 
     def __init__(
         self, graph, parameters, *, loss="", metric="", loss_parameter=1.0, optimizer="", hyper=None, gradients=None,
-        state=None, batch_size=1, seed=0, threads=1, threads_from=None,
+        state=None, batch_size=1, seed=0, threads=1, threads_from=None, keeps_gradients=False,
     ):
         cdef Program *p = &self.program
         cdef real[::1] values = parameters
@@ -60,6 +60,7 @@ cdef class Executor:
         p.boundary = <real>(0.0 if name != loss else 0.5)
         p.hyper = _hyper(optimizer, hyper or {})
         p.seed = seed & 0xFFFFFFFFFFFFFFFF
+        p.keeps_gradients = keeps_gradients
         self._lower(name != loss)
         self.empty, self.dtype = np.empty, parameters.dtype
         self._allocate(&self.row_space, 1, False)
@@ -224,11 +225,15 @@ cdef class Executor:
         return 0
 
     def predict(self, const real[:, ::1] x, real[:, ::1] out):
-        """out = the network's output, without dropout: x (N, I) -> out (N, O)."""
+        """out = the network's output, without dropout: x (N, I) -> out (N, O).
+
+        Returns whether x is finite: it is looked at here, while it is in the cache. Where it is not, `out` is
+        anything.
+        """
         cdef int parts = self._parts(self.operations * x.shape[0], self.prediction_worth)
         cdef Job job
         if x.shape[0] == 0:
-            return
+            return True
         with self.lock:
             self._prepare(parts)
             job = self._job(&x[0, 0], x.shape[0])
@@ -236,6 +241,7 @@ cdef class Executor:
             job.out = &out[0, 0]
             with nogil:
                 pool_run(_predict_job, &job, parts)
+        return bool(job.finite)
 
     def predict_row(self, x):
         """The output (O,) for one row (I,), or None where x is not just an array of the right kind."""
@@ -420,16 +426,3 @@ cdef class Executor:
 cdef Py_ssize_t _stride(Py_ssize_t rows, int parts) noexcept:
     """Rows of one pass through the network: whole tiles, and few enough that every thread has some."""
     return min(<Py_ssize_t>PREDICT_ROWS, (rows + parts * MR - 1) // (parts * MR) * MR)
-
-
-cdef real _not_finite(const real *x, Py_ssize_t count) noexcept nogil:
-    """0 where all values are finite; NaN otherwise."""
-    cdef real sum = 0
-    cdef Py_ssize_t i
-    cdef vreal sums
-    cdef vreal one
-    for i from 0 <= i < count by LANES:
-        one = vload(x + i) if count - i >= LANES else vload_n(x + i, count - i)
-        one = one - one
-        sums = one if i == 0 else sums + one
-    return vsum(sums) if count else sum

@@ -137,6 +137,7 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
     cdef Py_ssize_t width = job.program.sizes[job.program.end]
     cdef Py_ssize_t i, right
     cdef double value, norm
+    cdef bint last
     cdef Split split
     cdef Batch batch
     while row < job.rows:
@@ -149,7 +150,8 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
             break
         # Every thread reads it here, between two barriers, so that all stop after the same step. The gradients of
         # that step stay for whoever looks at them.
-        batch.keeps = job.last
+        last = job.last
+        batch.keeps = last or job.program.keeps_gradients
         _learn(job, &batch, split, job.learning_rates[row // job.batch_size], True)
         row += batch.count
         if part == 0:
@@ -164,7 +166,7 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
                 job.progress[CORRECT] += <double>right
                 job.progress[TOTAL] += <double>(batch.count * (1 if job.program.metric == los.ARGMAX else width))
         pool_barrier(parts)
-        if batch.keeps:
+        if last:
             break
     fastnet_restore(mode)
 
@@ -205,6 +207,19 @@ cdef void _update_job(void *context, int part, int parts) noexcept nogil:
     fastnet_restore(mode)
 
 
+cdef real _not_finite(const real *x, Py_ssize_t count) noexcept nogil:
+    """0 where all values are finite; NaN otherwise."""
+    cdef real sum = 0
+    cdef Py_ssize_t i
+    cdef vreal sums
+    cdef vreal one
+    for i from 0 <= i < count by LANES:
+        one = vload(x + i) if count - i >= LANES else vload_n(x + i, count - i)
+        one = one - one
+        sums = one if i == 0 else sums + one
+    return vsum(sums) if count else sum
+
+
 cdef void _predict_job(void *context, int part, int parts) noexcept nogil:
     """Each thread takes its own rows through the whole network, some at a time; with losses, up to the loss."""
     cdef Job *job = <Job *>context
@@ -225,6 +240,8 @@ cdef void _predict_job(void *context, int part, int parts) noexcept nogil:
             forward(program, space, &batch, program.trained)
             loss_part(program, space, &batch, &job.targets, row, 0, job.losses + row, job.correct + row)
             continue
+        if _not_finite(job.x + row * program.sizes[0], batch.count * program.sizes[0]) != 0:
+            job.finite = False  # whichever thread writes it, it is the same
         forward(program, space, &batch, program.count)
         out = job.out + row * outputs
         if space.values[program.output] != NULL:

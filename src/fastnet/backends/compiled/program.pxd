@@ -67,6 +67,7 @@ cdef struct Program:
     real loss_parameter, boundary
     Hyper hyper
     uint64 seed
+    bint keeps_gradients
 
 cdef struct Workspace:
     # Where the buffers of up to `capacity` rows lie. Buffers that can share memory do; those that are the

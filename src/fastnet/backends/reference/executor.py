@@ -82,6 +82,9 @@ class Executor:
     threads_from : float, optional
         Multiply-adds of one call (in training: of one step) from which more than one thread is used;
         None takes the measured number. Without effect here.
+    keeps_gradients : bool
+        Whether each step of `train` leaves its gradients, so that those before a loss that is not finite can
+        be seen. Otherwise only the last step of a call that returns True need do so, which is faster.
     """
 
     def __init__(
@@ -100,11 +103,12 @@ class Executor:
         seed: int = 0,
         threads: int = 1,
         threads_from: float | None = None,
+        keeps_gradients: bool = False,
     ) -> None:
         self.graph, self.parameters, self.gradients, self.state = graph, parameters, gradients, state
         self.metric, self.loss_parameter = metric, loss_parameter
         self.optimizer, self.hyper = optimizer, dict(hyper or {})
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.keeps_gradients = batch_size, seed, keeps_gradients
         self.loss = LOGITS.get((graph.output_activation, loss), loss)
         # A paired loss starts from the total inputs, and the last activation is left out.
         self._paired = self.loss != loss
@@ -192,12 +196,19 @@ class Executor:
     # -- inference
 
     @_quiet
-    def predict(self, x: Array, out: Array) -> None:
-        """out = the network's output, without dropout: x (N, I) -> out (N, O)."""
+    def predict(self, x: Array, out: Array) -> bool:
+        """out = the network's output, without dropout: x (N, I) -> out (N, O).
+
+        Returns whether x is finite: it is looked at here, while it is in the cache. Where it is not, `out` is
+        anything.
+        """
+        finite = True
         with self._lock:
             for start in range(0, len(x), PREDICT_ROWS):
                 block = slice(start, start + PREDICT_ROWS)
+                finite = finite and bool(np.isfinite(x[block]).all())
                 out[block] = self._outputs(x[block])
+        return finite
 
     @_quiet
     def predict_row(self, x: Any) -> Array | None:
@@ -310,8 +321,8 @@ class Executor:
                 rate = float(learning_rates[row // self.batch_size])
                 row += len(rows)
                 ends = row >= len(order) or bool(interrupted) or time.perf_counter() >= deadline
-                # The gradients of the last step are there for who looks; those before are gone anyway.
-                self._update(rate, self._step, scratch=None if ends else self.gradients)
+                keeps = ends or self.keeps_gradients
+                self._update(rate, self._step, scratch=None if keeps else self.gradients)
                 progress[STEP], progress[ROW] = self._step, row
                 progress[LOSS_SUM] += value
                 progress[NORM] += norm
