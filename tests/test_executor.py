@@ -131,6 +131,16 @@ def test_widths_and_last_batches(kernels: ModuleType, dtype: str, width: int, ro
     check(kernels, lambda: Task(graph, "huber", dtype, rows=rows), some_epochs)
 
 
+@pytest.mark.parametrize("outputs", [1, 10, 129])
+@pytest.mark.parametrize("rows", [1, 5, 48, 49])
+def test_long_sums(kernels: ModuleType, dtype: str, rows: int, outputs: int) -> None:
+    """Which small batches make in pieces, and larger ones do not."""
+    graph = lowered([Dense(261, "relu"), Dense(outputs)], 300)
+    make = functools.partial(Task, graph, "huber", dtype, rows=rows + 2, batch_size=rows)
+    check(kernels, make, some_epochs)
+    check(kernels, functools.partial(Task, graph, "huber", dtype, rows=rows, batch_size=rows), one_batch)
+
+
 @pytest.mark.parametrize(
     "options",
     [{}, {"weight_decay": 0.02}, {"clip_norm": 0.05}, {"clip_value": 0.01, "weight_decay": 0.1}],

@@ -13,6 +13,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -82,31 +83,46 @@ def test_other_calls_give_the_same_bits_on_all_threads(compiled: ModuleType, dty
     assert result(3) == one
 
 
-@pytest.mark.parametrize("rows", [1, 2, 5, 7, 9])
-def test_threads_that_share_columns_do_not_change_a_bit(compiled: ModuleType, dtype: str, rows: int) -> None:
-    """Few rows and wide layers.
+# Inputs and widths of the layers, and the rows of a batch; "long" has sums that a small batch makes in pieces.
+SHARED = {"wide": (3, 257, 130, 5), "long": (300, 33, 270, 10, 4)}
+BATCHES = (1, 2, 5, 9, 47, 49, 100)
 
-    How threads share a product cannot be seen from here. By the rule of `blocks_of`, they share its columns
-    where there are fewer tiles of six rows than panels of columns, and fewer than four for each thread. The
-    widest panel has 64 columns (avx512, float32): the 257 columns of the first layer are five panels or more,
-    the 130 of the second three, against one tile of rows, or two. The gradients of the second layer's
-    weights, 257 rows, are shared by rows.
-    """
 
+@pytest.mark.parametrize("threads_from", [0, 20_000, 200_000])
+@pytest.mark.parametrize("rows", BATCHES)
+@pytest.mark.parametrize("net", SHARED)
+def test_no_way_to_share_a_layer_changes_a_bit(
+    compiled: ModuleType, dtype: str, net: str, rows: int, threads_from: int
+) -> None:
     def result(threads: int) -> list[bytes]:
-        graph = lowered([Dense(257, "relu"), Dense(130, "tanh"), Dense(5, "softmax")], 3)
-        options: dict[str, Any] = {"optimizer": Adam(0.01), "labels": True, "metric": "argmax"}
-        task = Task(graph, "cross_entropy", dtype, 4 * rows, batch_size=rows, threads=threads, **options)
-        executor = task.executor(compiled)
+        inputs, *widths = SHARED[net]
+        graph = lowered(
+            [*(Dense(width, "relu") for width in widths[:-1]), Dense(widths[-1], "softmax")], inputs
+        )
+        optimizer = SGD(0.01, momentum=0.5 if rows % 2 else 0.0, clip_norm=0.1 if rows == 5 else None)
+        options: dict[str, Any] = {"optimizer": optimizer, "labels": True, "metric": "argmax"}
+        task = Task(graph, "cross_entropy", dtype, 3 * rows + 1, batch_size=rows, threads=threads, **options)
+        executor = task.executor(compiled, threads_from=threads_from)
         assert task.train(executor) and task.train(executor)
         results = [*bits(task)]
         results.append(np.array(executor.forward(task.x[:rows], True, 7)).tobytes())
-        executor.backward(np.ones((rows, 5), dtype))
+        executor.backward(np.ones((rows, widths[-1]), dtype))
         return [*results, task.gradients.tobytes()]
 
     one = result(1)
     assert result(2) == one
     assert result(3) == one
+
+
+def test_every_way_to_share_a_layer_is_among_them(compiled: ModuleType) -> None:
+    found = {
+        compiled.layer_split(worth / 2, rows, inputs, outputs, 2)
+        for worth in (0, 20_000, 200_000)
+        for rows in BATCHES
+        for sizes in SHARED.values()
+        for inputs, outputs in pairwise(sizes)
+    }
+    assert found == {"alone", "inputs", "rows", "columns"}
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's list of threads")

@@ -22,14 +22,16 @@ from fastnet.backends.compiled cimport losses as los
 from fastnet.backends.compiled cimport optimizers as opt
 from fastnet.backends.compiled cimport vmath
 from fastnet.backends.compiled.gemm cimport (
-    Blocks, Finish, bias_block, blocks_of, finish_with, forward_block, next_block, transpose_rows, weights_block,
+    ALONE, COLUMNS, EVENLY, INPUTS, PIECES, ROWS, SMALL_BATCH, Blocks, Finish, Split, bias_block, blocks_of, finish_with,
+    forward_block, in_pieces, next_block, split_of, transpose, weights_block,
 )
 from fastnet.backends.compiled.pool cimport (
     POOL_MOST, pool_barrier, pool_naps, pool_run, pool_seconds, pool_survive_fork,
 )
 from fastnet.backends.compiled.program cimport (
-    ACTIVATION, BY_ROWS, DENSE, DROPOUT, FLATTEN, NORM_RUN, WHOLE, Batch, Operation, Program, Split, Targets,
-    Workspace, backward, forward, loss_part, meet, norm_of, rows_of, share, squares_part, threshold, update_part,
+    ACTIVATION, DENSE, DROPOUT, FLATTEN, NORM_RUN, Batch, Operation, Program, Targets,
+    Workspace, backward, forward, loss_part, norm_of, rows_of, share, squares_part, threshold, update_part,
+    wait_for_rows,
 )
 from fastnet.backends.compiled.rng cimport dropout_run, uint32, uint64
 from fastnet.backends.compiled.simd cimport (

@@ -44,6 +44,7 @@ cdef class Executor:
         self.batch_size, self.threads = batch_size, min(threads, <int>POOL_MOST)
         self.prediction_worth = PREDICTION_WORTH if threads_from is None else threads_from
         self.training_worth = TRAINING_WORTH if threads_from is None else threads_from
+        p.layer_worth = LAYER_WORTH if threads_from is None else threads_from / 2
         self.lock = threading.Lock()
         self.inputs, self.outputs = graph.size(0), graph.size(graph.output)
         p.parameters = &values[0] if values.shape[0] else NULL
@@ -66,6 +67,7 @@ cdef class Executor:
         self._allocate(&self.row_space, 1, False)
         if loss or gradients is not None:
             self._allocate(&self.space, batch_size, True)
+            self._allocate_pieces()
             self.losses = <double *>self._memory(batch_size * sizeof(double))
             self.correct = <Py_ssize_t *>self._memory(batch_size * sizeof(Py_ssize_t))
             self.sums = <double *>self._memory((p.parameter_count // NORM_RUN + 1) * sizeof(double))
@@ -195,6 +197,18 @@ cdef class Executor:
                     space.rows[b + p.buffers][i] = space.deltas[b] + i * p.sizes[b]
         return 0
 
+    cdef int _allocate_pieces(self) except -1:
+        """Room for the pieces of long sums."""
+        cdef Operation *op
+        cdef int i
+        for i in range(self.program.count):
+            op = &self.program.ops[i]
+            if op.kind == DENSE and in_pieces(1, op.inputs):
+                op.pieces = <real *>self._memory(
+                    PIECES * min(self.batch_size, <Py_ssize_t>SMALL_BATCH) * op.outputs * sizeof(real)
+                )
+        return 0
+
     cdef Job _job(self, const real *x, Py_ssize_t rows) noexcept:
         cdef Job job
         job.program, job.spaces = &self.program, &self.space
@@ -215,6 +229,20 @@ cdef class Executor:
     cdef int _parts(self, double operations, double worth) noexcept nogil:
         """One thread below the number of multiply-adds from which a second one pays."""
         return self.threads if operations >= worth else 1
+
+    cdef int _training_parts(self, Py_ssize_t count) noexcept nogil:
+        """Threads of a step of `count` rows: what counts is the work in layers that they share."""
+        cdef double shared = 0
+        cdef double work
+        cdef Operation *op
+        cdef int i
+        for i in range(self.program.count):
+            op = &self.program.ops[i]
+            if op.kind == DENSE:
+                work = <double>count * op.inputs * op.outputs
+                if work >= self.program.layer_worth:
+                    shared += work * (3 if op.turned != NULL else 2)
+        return self._parts(shared, self.training_worth)
 
     # ---- inference
 
@@ -338,7 +366,7 @@ cdef class Executor:
             job = self._job(&x[0, 0], x.shape[0])
             job.targets, job.training, job.step = data.targets, training, step
             with nogil:
-                pool_run(_gradients_job, &job, self._parts(3 * self.operations * x.shape[0], self.training_worth))
+                pool_run(_gradients_job, &job, self._training_parts(x.shape[0]))
         return job.value
 
     def forward(self, const real[:, ::1] x, bint training=True, uint64 step=1):
@@ -353,7 +381,7 @@ cdef class Executor:
             job = self._job(&x[0, 0], x.shape[0])
             job.training, job.step = training, step
             with nogil:
-                pool_run(_forward_job, &job, self._parts(self.operations * x.shape[0], self.training_worth))
+                pool_run(_forward_job, &job, self._training_parts(x.shape[0]))
             self.x, self.last_count, self.last_training, self.last_step = x, x.shape[0], training, step
             batch.input_rows = self.input_rows
             rows = rows_of(&self.space, &batch, self.program.end)
@@ -374,7 +402,7 @@ cdef class Executor:
                 self.space.deltas[self.program.end], &d_output[0, 0], self.last_count * self.outputs * sizeof(real)
             )
             with nogil:
-                pool_run(_backward_job, &job, self._parts(2 * self.operations * self.last_count, self.training_worth))
+                pool_run(_backward_job, &job, self._training_parts(self.last_count))
 
     def update(self, double learning_rate, uint64 step):
         """One update of the parameters from the gradients."""
@@ -383,7 +411,7 @@ cdef class Executor:
             job = self._job(NULL, 0)
             job.learning_rates, job.step = &learning_rate, step
             with nogil:
-                pool_run(_update_job, &job, self._parts(<double>self.program.parameter_count, self.training_worth))
+                pool_run(_update_job, &job, self._training_parts(self.batch_size))
 
     def train(
         self, const real[:, ::1] x, y, const real[::1] sample_weight, const long long[::1] order,
@@ -407,7 +435,7 @@ cdef class Executor:
             job.learning_rates, job.progress = &learning_rates[0], &progress[0]
             job.deadline = pool_seconds() + seconds
             job.look = max(1, <int>min(64.0, 3e6 / (work + 1)))
-            parts = self._parts(work, self.training_worth) if pool_seconds() >= self.alone_until else 1
+            parts = self._training_parts(min(self.batch_size, order.shape[0])) if pool_seconds() >= self.alone_until else 1
             with nogil:
                 pool_run(_train_job, &job, parts)
             if parts > 1:

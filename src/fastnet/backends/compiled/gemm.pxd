@@ -5,8 +5,8 @@ vectors of B and broadcasts R elements of A. Each element of the result is one s
 fused multiply-add where the machine has it), whatever tile it falls in; so the bits do not depend on
 how the work is split between threads.
 
-Neither operand is copied or packed: a network's matrices stay in the caches, and the rows of A, which
-in a shuffled batch lie anywhere, are given by pointers.
+Nothing is packed: a network's matrices stay in the caches, and the rows of A, which in a shuffled batch
+lie anywhere, are given by pointers.
 """
 
 from fastnet.backends.compiled.simd cimport (
@@ -15,44 +15,87 @@ from fastnet.backends.compiled.simd cimport (
 )
 
 cdef enum:
-    ROW_TILES = 4  # for each thread, from which on rows are shared
+    ROW_TILES = 4       # for each thread, from which on rows are shared
+    SMALL_BATCH = 48    # rows up to which long sums are made in pieces,
+    LONG_SUM = 256      # and the terms from which a sum is long
+    PIECES = 4          # of a long sum
 
 # ---- blocks: how a result is shared between threads -------------------------------------------------
 
+cdef enum Split:
+    WHOLE       # every thread may read all of it
+    ALONE       # the first thread has all of it
+    ROWS        # rows, by tiles of MR
+    COLUMNS     # columns, by vectors
+    INPUTS      # columns of activations and rows of weights, by the pieces of a long sum
+    EVENLY      # rows, one by one
+
 cdef struct Blocks:
-    # A walk over the part of a (rows, columns) result that belongs to one thread. Threads share the rows, by
-    # tiles of MR, where there are enough of them, and else the columns, by panels of NV vectors.
-    Py_ssize_t columns
+    # A walk over the part of a (rows, columns) result that belongs to one thread.
     Py_ssize_t row, row_end         # the current block: rows ...
-    Py_ssize_t column, column_end   # ... and columns, within one panel
+    Py_ssize_t column, column_end   # ... and columns, within one panel of NV vectors
     Py_ssize_t last                 # one past this thread's last column
 
 
-cdef inline bint shares_rows(Py_ssize_t rows, Py_ssize_t columns, int parts) noexcept nogil:
-    """Whether threads share the rows of a result, and not its columns."""
-    cdef Py_ssize_t down = (rows + MR - 1) // MR
-    return parts == 1 or down >= ROW_TILES * parts or down >= (columns + NV * LANES - 1) // (NV * LANES)
-
-
-cdef inline Blocks blocks_of(Py_ssize_t rows, Py_ssize_t columns, int part, int parts) noexcept nogil:
-    return shared_blocks(rows, columns, part, parts, shares_rows(rows, columns, parts))
-
-
-cdef inline Blocks shared_blocks(Py_ssize_t rows, Py_ssize_t columns, int part, int parts, bint by_rows) noexcept nogil:
+cdef inline Blocks blocks_of(Split split, Py_ssize_t rows, Py_ssize_t columns, int part, int parts) noexcept nogil:
+    """This thread's part of activations that are split by ROWS, COLUMNS or INPUTS, or done ALONE."""
     cdef Blocks b
-    cdef Py_ssize_t down = (rows + MR - 1) // MR
-    cdef Py_ssize_t across = (columns + NV * LANES - 1) // (NV * LANES)
-    b.columns = columns
+    cdef Py_ssize_t count
     b.row, b.row_end = 0, rows
     b.column_end, b.last = 0, columns
     if parts == 1:
         return b  # divisions take as long as the work of a small layer
-    if by_rows:
-        b.row, b.row_end = down * part // parts * MR, min(down * (part + 1) // parts * MR, rows)
-    else:
-        b.column_end = across * part // parts * NV * LANES
-        b.last = min(across * (part + 1) // parts * NV * LANES, columns)
+    if split == ROWS:
+        count = (rows + MR - 1) // MR
+        b.row, b.row_end = count * part // parts * MR, min(count * (part + 1) // parts * MR, rows)
+    elif split == COLUMNS:
+        count = (columns + LANES - 1) // LANES
+        b.column_end = count * part // parts * LANES
+        b.last = min(count * (part + 1) // parts * LANES, columns)
+    elif split == INPUTS:
+        b.column_end = first_term(columns, PIECES * part // parts)
+        b.last = first_term(columns, PIECES * (part + 1) // parts)
+    elif part > 0:
+        b.row_end = 0
     return b
+
+
+cdef inline Blocks weights_of(Split split, Py_ssize_t inputs, Py_ssize_t outputs, int part, int parts) noexcept nogil:
+    """This thread's part of a layer's weights, their gradients and their update."""
+    cdef Blocks b = blocks_of(ROWS if split == INPUTS else split, inputs, outputs, part, parts)
+    if split == INPUTS and parts > 1:
+        b.row, b.row_end = first_term(inputs, PIECES * part // parts), first_term(inputs, PIECES * (part + 1) // parts)
+    return b
+
+
+cdef inline Py_ssize_t first_term(Py_ssize_t terms, Py_ssize_t piece) noexcept nogil:
+    """First term of a piece of a long sum; that of the next piece is its end."""
+    return terms * piece // PIECES
+
+
+cdef inline bint in_pieces(Py_ssize_t count, Py_ssize_t inputs) noexcept nogil:
+    """Whether the sums of a forward pass of training are made in pieces, which are then added up in order.
+
+    With few rows, threads that share the sums have each their own rows of the weights, in one piece of memory. If they
+    shared the columns, what one core fetches ahead would be the other's. It does not depend on the number of threads,
+    so the bits do not, either.
+    """
+    return count <= SMALL_BATCH and inputs >= LONG_SUM
+
+
+cdef inline Split split_of(
+    double worth, Py_ssize_t count, Py_ssize_t inputs, Py_ssize_t outputs, int parts,
+) noexcept nogil:
+    """How threads share a dense layer of a batch of `count` rows: its products, and the update of its weights.
+
+    Below `worth` multiply-adds one thread is faster alone, as the weights stay in its cache. With few rows the same
+    holds of each thread's inputs: it has the same ones in the forward pass, on the way back and in the update.
+    """
+    if <double>count * inputs * outputs < worth:
+        return ALONE
+    if in_pieces(count, inputs):
+        return INPUTS
+    return ROWS if count > (ROW_TILES * parts - 1) * MR else COLUMNS
 
 
 cdef inline bint next_block(Blocks *b) noexcept nogil:
@@ -84,9 +127,10 @@ cdef inline vreal gated(vreal sum, vreal a) noexcept nogil:
 
 cdef inline forced forward_tile(
     const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t row, Py_ssize_t column,
-    Py_ssize_t terms, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full,
+    Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full,
 ) noexcept nogil:
-    """c[row + r][column + v] = sum over k of rows[row + r][k] b[k][column + v]; the last vector has `tail` lanes."""
+    """c[row + r][column + v] = sum over k in term .. end of rows[row + r][k] b[k][column + v]; the last vector has
+    `tail` lanes."""
     cdef vreal acc[6][8]
     cdef vreal line[8]
     cdef vreal element
@@ -94,12 +138,12 @@ cdef inline forced forward_tile(
     cdef Py_ssize_t k
     cdef int r, v
     rows += row
-    b += column
+    b += term * ld + column
     c += row * ld + column
     for r in range(R):
         for v in range(V):
             acc[r][v] = vset1(0)
-    for k in range(terms):
+    for k in range(term, end):
         for v in range(V):
             line[v] = vload(b + v * LANES) if full or v < V - 1 else vload_n(b + v * LANES, tail)
         for r in range(R):
@@ -134,37 +178,38 @@ cdef inline forced forward_tile(
 
 cdef inline forced forward_rows(
     const real **rows, const real *b, real *c, const Finish *finish, Blocks *at,
-    Py_ssize_t terms, Py_ssize_t ld, Py_ssize_t tail, int V, bint full,
+    Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld, Py_ssize_t tail, int V, bint full,
 ) noexcept nogil:
     """The rows of one panel. Eight are two tiles of 4: a tile of 2 would wait for the cache, not for the sums."""
     cdef Py_ssize_t i = at.row
     while i + 6 <= at.row_end and at.row_end - i != 8:
-        forward_tile(rows, b, c, finish, i, at.column, terms, ld, tail, 6, V, full)
+        forward_tile(rows, b, c, finish, i, at.column, term, end, ld, tail, 6, V, full)
         i += 6
     while i + 4 <= at.row_end:
-        forward_tile(rows, b, c, finish, i, at.column, terms, ld, tail, 4, V, full)
+        forward_tile(rows, b, c, finish, i, at.column, term, end, ld, tail, 4, V, full)
         i += 4
     if i + 2 <= at.row_end:
-        forward_tile(rows, b, c, finish, i, at.column, terms, ld, tail, 2, V, full)
+        forward_tile(rows, b, c, finish, i, at.column, term, end, ld, tail, 2, V, full)
         i += 2
     if i < at.row_end:
-        forward_tile(rows, b, c, finish, i, at.column, terms, ld, tail, 1, V, full)
+        forward_tile(rows, b, c, finish, i, at.column, term, end, ld, tail, 1, V, full)
 
 
 cdef inline void forward_column(
-    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last,
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t end,
+    Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     """c[n] = rows[n] . b for a single output: lanes along the sum, where a tile would fill but one lane."""
     cdef vreal sums
     cdef real sum
-    cdef Py_ssize_t whole = terms - terms % LANES
+    cdef Py_ssize_t whole = end - (end - term) % LANES
     cdef Py_ssize_t n, k
     for n in range(first, last):
         sums = vset1(0)
-        for k from 0 <= k < whole by LANES:
+        for k from term <= k < whole by LANES:
             sums = sums + vload(rows[n] + k) * vload(b + k)
-        if whole < terms:
-            sums = sums + vload_n(rows[n] + whole, terms - whole) * vload_n(b + whole, terms - whole)
+        if whole < end:
+            sums = sums + vload_n(rows[n] + whole, end - whole) * vload_n(b + whole, end - whole)
         sum = vsum(sums)
         if finish.bias != NULL:
             sum += finish.bias[0]
@@ -176,37 +221,39 @@ cdef inline void forward_column(
 
 
 cdef inline void forward_block(
-    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld,
+    Blocks *at,
 ) noexcept nogil:
-    """One block of c = rows b; b (terms, ld), c (N, ld)."""
+    """One block of c = rows b, from the terms term .. end; b (I, ld), c (N, ld)."""
     cdef Py_ssize_t width = at.column_end - at.column
     cdef Py_ssize_t vectors = (width + LANES - 1) // LANES
     cdef Py_ssize_t tail = width - (vectors - 1) * LANES
     if ld == 1:
-        forward_column(rows, b, c, finish, terms, at.row, at.row_end)
+        forward_column(rows, b, c, finish, term, end, at.row, at.row_end)
     elif width == NV * LANES:
-        forward_rows(rows, b, c, finish, at, terms, ld, tail, NV, True)
+        forward_rows(rows, b, c, finish, at, term, end, ld, tail, NV, True)
     elif vectors == 1:
-        forward_rows(rows, b, c, finish, at, terms, ld, tail, 1, False)
+        forward_rows(rows, b, c, finish, at, term, end, ld, tail, 1, False)
     elif vectors == 2:
-        forward_rows(rows, b, c, finish, at, terms, ld, tail, 2, False)
+        forward_rows(rows, b, c, finish, at, term, end, ld, tail, 2, False)
     elif NV > 2 and vectors == 3:
-        forward_rows(rows, b, c, finish, at, terms, ld, tail, 3, False)
+        forward_rows(rows, b, c, finish, at, term, end, ld, tail, 3, False)
     elif NV > 2 and vectors == 4:
-        forward_rows(rows, b, c, finish, at, terms, ld, tail, 4, False)
+        forward_rows(rows, b, c, finish, at, term, end, ld, tail, 4, False)
 
 
 cdef inline void forward_one_row(
-    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld,
+    Blocks *at,
 ) noexcept nogil:
     """This thread's columns of a single row: twice as wide panels, so that b is read in longer runs and more sums are
     under way."""
     cdef Py_ssize_t wide = 8 * LANES
     while at.column_end + wide <= at.last:
-        forward_tile(rows, b, c, finish, 0, at.column_end, terms, ld, LANES, 1, 8, True)
+        forward_tile(rows, b, c, finish, 0, at.column_end, term, end, ld, LANES, 1, 8, True)
         at.column_end += wide
     while next_block(at):
-        forward_block(rows, b, c, finish, terms, ld, at)
+        forward_block(rows, b, c, finish, term, end, ld, at)
 
 
 # ---- dW = x^T dz ------------------------------------------------------------------------------------
@@ -385,23 +432,47 @@ cdef inline void input_block(
 
 # ---- dx = dz W^T for many rows is `forward_block` on this copy --------------------------------------
 
-cdef inline void transpose_rows(
-    const real *w, real *turned, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t first, Py_ssize_t last,
+cdef inline void transpose(
+    const real *w, real *turned, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t i, Py_ssize_t i_end, Py_ssize_t first,
+    Py_ssize_t last,
 ) noexcept nogil:
-    """turned[j][i] = w[i][j] for the columns j in first .. last: w (rows, columns), turned (columns, rows).
+    """turned[j][i] = w[i][j] for rows i .. i_end and columns first .. last of w (rows, columns); turned (columns, rows).
 
     In squares of vectors; what is left at the edges, value by value.
     """
-    cdef Py_ssize_t whole = rows - rows % LANES
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t whole = i_end - (i_end - i) % LANES
+    cdef Py_ssize_t j, k
     cdef Py_ssize_t done = first
     while done + LANES <= last:
-        for i from 0 <= i < whole by LANES:
-            vtranspose_square(w + i * columns + done, columns, turned + done * rows + i, rows)
+        for k from i <= k < whole by LANES:
+            vtranspose_square(w + k * columns + done, columns, turned + done * rows + k, rows)
         for j in range(done, done + LANES):
-            for i in range(whole, rows):
-                turned[j * rows + i] = w[i * columns + j]
+            for k in range(whole, i_end):
+                turned[j * rows + k] = w[k * columns + j]
         done += LANES
     for j in range(done, last):
-        for i in range(rows):
-            turned[j * rows + i] = w[i * columns + j]
+        for k in range(i, i_end):
+            turned[j * rows + k] = w[k * columns + j]
+
+
+# ---- long sums, from their pieces -------------------------------------------------------------------
+
+cdef inline void add_pieces(
+    const real *pieces, Py_ssize_t stride, real *c, const Finish *finish, Py_ssize_t ld, Blocks *at,
+) noexcept nogil:
+    """One block of c = the sum of PIECES matrices, (N, ld) each, which start `stride` apart."""
+    cdef Py_ssize_t n, j, k, count
+    cdef vreal sums
+    cdef int piece
+    for n in range(at.row, at.row_end):
+        for j from at.column <= j < at.column_end by LANES:
+            count = min(<Py_ssize_t>LANES, at.column_end - j)
+            k = n * ld + j
+            sums = vload_n(pieces + k, count)
+            for piece in range(1, PIECES):
+                sums = sums + vload_n(pieces + piece * stride + k, count)
+            if finish.bias != NULL:
+                sums = sums + vload_n(finish.bias + j, count)
+            if finish.rectifies:
+                sums = vmax(vset1(0), sums)
+            vstore_n(c + k, sums, count)

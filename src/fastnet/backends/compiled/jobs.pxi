@@ -4,7 +4,8 @@
 cdef enum:
     PREDICT_ROWS = 96           # that a thread takes through the whole network at a time: activations stay in its cache
     PREDICTION_WORTH = 2000000  # multiply-adds of a call from which threads are woken: some 20 us
-    TRAINING_WORTH = 6000000    # multiply-adds of a step: its threads also meet at every layer
+    LAYER_WORTH = 96000         # multiply-adds of a dense layer, forward, from which threads share it in training
+    TRAINING_WORTH = 200000     # multiply-adds of a step in such layers, from which threads are used
 
 
 cdef class _Data:
@@ -81,51 +82,49 @@ cdef Batch _batch(Job *job, Py_ssize_t row, Py_ssize_t count, int part, int part
     return batch
 
 
-cdef bint _losses(Job *job, Batch *batch, Py_ssize_t row, double *value, double *norm, Split *split) noexcept nogil:
+cdef bint _losses(Job *job, Batch *batch, Py_ssize_t row, double *value, double *norm) noexcept nogil:
     """Forward and loss; every thread adds the rows up itself, in the same order. False where the loss is not finite."""
+    cdef Split split = wait_for_rows(batch, forward(job.program, job.spaces, batch, job.program.trained))
     cdef Py_ssize_t i
-    split[0] = forward(job.program, job.spaces, batch, job.program.trained)
-    split[0] = meet(split[0], BY_ROWS, batch.parts)
     norm[0] = norm_of(job.program, batch, &job.targets, row)
-    loss_part(job.program, job.spaces, batch, &job.targets, row, norm[0], job.losses, job.correct)
+    loss_part(job.program, job.spaces, batch, &job.targets, split, row, norm[0], job.losses, job.correct)
     if batch.part == 0:
         job.last = row + batch.count >= job.rows or (
             batch.step % <uint64>job.look == 0 and pool_seconds() >= job.deadline
         )
     pool_barrier(batch.parts)
-    split[0] = WHOLE
     value[0] = 0
     for i in range(batch.count):
         value[0] += job.losses[i]
     return isfinite(value[0])
 
 
-cdef void _learn(Job *job, Batch *batch, Split split, double learning_rate, bint updates) noexcept nogil:
+cdef void _learn(Job *job, Batch *batch, double learning_rate, bint updates) noexcept nogil:
     """Backward, and the update: layer by layer, unless the norm of the whole gradient must be known first."""
     cdef opt.Hyper *hyper = &job.program.hyper
     cdef opt.Rates rates
     if updates and hyper.clip_norm == 0:
         rates = opt.rates_of(hyper, learning_rate, <double>batch.step, 1)
-        backward(job.program, job.spaces, batch, split, &rates)
+        backward(job.program, job.spaces, batch, &rates)
         return
-    backward(job.program, job.spaces, batch, split, NULL)
+    backward(job.program, job.spaces, batch, NULL)
     if updates:
         pool_barrier(batch.parts)
-        _update(job, batch.step, learning_rate, batch.part, batch.parts)
+        _update(job, batch, learning_rate)
 
 
-cdef void _update(Job *job, uint64 step, double learning_rate, int part, int parts) noexcept nogil:
+cdef void _update(Job *job, Batch *batch, double learning_rate) noexcept nogil:
     cdef opt.Hyper *hyper = &job.program.hyper
     cdef opt.Rates rates
     cdef double total = 0
     cdef Py_ssize_t i
     if hyper.clip_norm > 0:
-        squares_part(job.program, job.sums, part, parts)
-        pool_barrier(parts)
+        squares_part(job.program, job.sums, batch.part, batch.parts)
+        pool_barrier(batch.parts)
         for i in range((job.program.parameter_count + NORM_RUN - 1) // NORM_RUN):
             total += job.sums[i]
-    rates = opt.rates_of(hyper, learning_rate, <double>step, _clip_scale(hyper, total))
-    update_part(job.program, &rates, part, parts)
+    rates = opt.rates_of(hyper, learning_rate, <double>batch.step, _clip_scale(hyper, total))
+    update_part(job.program, batch, &rates)
 
 
 cdef void _train_job(void *context, int part, int parts) noexcept nogil:
@@ -138,13 +137,12 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
     cdef Py_ssize_t i, right
     cdef double value, norm
     cdef bint last
-    cdef Split split
     cdef Batch batch
     while row < job.rows:
         batch = _batch(job, row, min(job.batch_size, job.rows - row), part, parts)
         step += 1
         batch.step = step
-        if not _losses(job, &batch, row, &value, &norm, &split):
+        if not _losses(job, &batch, row, &value, &norm):
             if part == 0:
                 job.finite = False
             break
@@ -152,7 +150,7 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
         # that step stay for whoever looks at them.
         last = job.last
         batch.keeps = last or job.program.keeps_gradients
-        _learn(job, &batch, split, job.learning_rates[row // job.batch_size], True)
+        _learn(job, &batch, job.learning_rates[row // job.batch_size], True)
         row += batch.count
         if part == 0:
             job.progress[STEP] = <double>step
@@ -176,9 +174,8 @@ cdef void _gradients_job(void *context, int part, int parts) noexcept nogil:
     cdef unsigned long long mode = fastnet_flush()
     cdef Batch batch = _batch(job, 0, job.rows, part, parts)
     cdef double value, norm
-    cdef Split split
-    _losses(job, &batch, 0, &value, &norm, &split)
-    _learn(job, &batch, split, 0, False)
+    _losses(job, &batch, 0, &value, &norm)
+    _learn(job, &batch, 0, False)
     if part == 0:
         job.value = value / norm if norm != 0 else 0
     fastnet_restore(mode)
@@ -196,14 +193,16 @@ cdef void _backward_job(void *context, int part, int parts) noexcept nogil:
     cdef Job *job = <Job *>context
     cdef unsigned long long mode = fastnet_flush()
     cdef Batch batch = _batch(job, 0, job.rows, part, parts)
-    backward(job.program, job.spaces, &batch, WHOLE, NULL)
+    backward(job.program, job.spaces, &batch, NULL)
     fastnet_restore(mode)
 
 
 cdef void _update_job(void *context, int part, int parts) noexcept nogil:
     cdef Job *job = <Job *>context
     cdef unsigned long long mode = fastnet_flush()
-    _update(job, job.step, job.learning_rates[0], part, parts)
+    cdef Batch batch
+    batch.count, batch.part, batch.parts, batch.step = job.batch_size, part, parts, job.step
+    _update(job, &batch, job.learning_rates[0])
     fastnet_restore(mode)
 
 
@@ -238,7 +237,7 @@ cdef void _predict_job(void *context, int part, int parts) noexcept nogil:
         batch.learns = False
         if job.losses != NULL:
             forward(program, space, &batch, program.trained)
-            loss_part(program, space, &batch, &job.targets, row, 0, job.losses + row, job.correct + row)
+            loss_part(program, space, &batch, &job.targets, EVENLY, row, 0, job.losses + row, job.correct + row)
             continue
         if _not_finite(job.x + row * program.sizes[0], batch.count * program.sizes[0]) != 0:
             job.finite = False  # whichever thread writes it, it is the same

@@ -1,4 +1,4 @@
-# The single kernels, for tests and benchmarks; the executor calls what they call.
+# The single kernels, for tests and benchmarks; the executor calls what they call, and little else.
 
 
 cdef const real **_pointers(const real[:, ::1] x) except NULL:
@@ -17,17 +17,17 @@ def dense_forward(const real[:, ::1] x, const real[:, ::1] weights, const real[:
     cdef const real **rows = _pointers(x)
     cdef Py_ssize_t outputs = weights.shape[1]
     cdef Finish finish = finish_with(&bias[0] if bias is not None else NULL, False, NULL)
-    cdef Blocks at = blocks_of(x.shape[0], outputs, 0, 1)
+    cdef Blocks at = blocks_of(ROWS, x.shape[0], outputs, 0, 1)
     with nogil:
         while next_block(&at):
-            forward_block(rows, &weights[0, 0], &z[0, 0], &finish, weights.shape[0], outputs, &at)
+            forward_block(rows, &weights[0, 0], &z[0, 0], &finish, 0, weights.shape[0], outputs, &at)
     free(rows)
 
 
 def dense_backward_weights(const real[:, ::1] x, const real[:, ::1] d_z, real[:, ::1] d_weights):
     """dW = x^T dz: x (N, I), d_z (N, O) -> d_weights (I, O)."""
     cdef const real **rows = _pointers(x)
-    cdef Blocks at = blocks_of(x.shape[1], d_z.shape[1], 0, 1)
+    cdef Blocks at = blocks_of(ROWS, x.shape[1], d_z.shape[1], 0, 1)
     with nogil:
         while next_block(&at):
             weights_block(rows, &d_z[0, 0], &d_weights[0, 0], x.shape[0], d_z.shape[1], &at)
@@ -36,7 +36,7 @@ def dense_backward_weights(const real[:, ::1] x, const real[:, ::1] d_z, real[:,
 
 def dense_backward_bias(const real[:, ::1] d_z, real[::1] d_bias):
     """db = sum over the rows of dz: d_z (N, O) -> d_bias (O,)."""
-    cdef Blocks at = blocks_of(1, d_z.shape[1], 0, 1)
+    cdef Blocks at = blocks_of(ROWS, 1, d_z.shape[1], 0, 1)
     with nogil:
         while next_block(&at):
             bias_block(&d_z[0, 0], &d_bias[0], d_z.shape[0], d_z.shape[1], &at)
@@ -49,14 +49,14 @@ def dense_backward_input(const real[:, ::1] d_z, const real[:, ::1] weights, rea
     cdef Py_ssize_t outputs = weights.shape[1]
     cdef real *turned = <real *>malloc(max(inputs * outputs, 1) * sizeof(real))
     cdef Finish finish = finish_with(NULL, False, NULL)
-    cdef Blocks at = blocks_of(d_z.shape[0], inputs, 0, 1)
+    cdef Blocks at = blocks_of(ROWS, d_z.shape[0], inputs, 0, 1)
     if turned == NULL:
         free(rows)
         raise MemoryError
     with nogil:
-        transpose_rows(&weights[0, 0], turned, inputs, outputs, 0, outputs)
+        transpose(&weights[0, 0], turned, inputs, outputs, 0, inputs, 0, outputs)
         while next_block(&at):
-            forward_block(rows, turned, &d_x[0, 0], &finish, outputs, inputs, &at)
+            forward_block(rows, turned, &d_x[0, 0], &finish, 0, outputs, inputs, &at)
     free(turned)
     free(rows)
 
@@ -119,7 +119,7 @@ def loss_and_slope(
     batch.input_rows = _pointers(output)
     norm = norm_of(&program, &batch, &data.targets, 0)
     if size:
-        loss_part(&program, &space, &batch, &data.targets, 0, norm, &losses[0], NULL)
+        loss_part(&program, &space, &batch, &data.targets, EVENLY, 0, norm, &losses[0], NULL)
     free(batch.input_rows)
     for i in range(output.shape[0]):
         total += losses[i]
@@ -234,3 +234,9 @@ def vector_math(name, const real[::1] x, real[::1] out):
             vstore(&out[i], _math(code, vload(&x[i])))
         else:
             vstore_n(&out[i], _math(code, vload_n(&x[i], count - i)), count - i)
+
+
+def layer_split(double worth, Py_ssize_t count, Py_ssize_t inputs, Py_ssize_t outputs, int threads):
+    """How threads share a dense layer in training, see `split_of`: "alone", "inputs", "rows" or "columns"."""
+    cdef Split split = split_of(worth, count, inputs, outputs, threads)
+    return {ALONE: "alone", INPUTS: "inputs", ROWS: "rows", COLUMNS: "columns"}[split]

@@ -6,7 +6,8 @@ What is the same for all parameters of a step is worked out once, in `rates_of`.
 from libc.math cimport pow, sqrt
 
 from fastnet.backends.compiled.simd cimport (
-    LANES, forced, real, vabs, vcopysign, vint, vlt, vload, vload_n, vmax, vmin, vreal, vselect, vset1, vsqrt, vstore, vstore_n,
+    LANES, forced, real, vabs, vcopysign, vint, vlt, vload, vload_n, vmax, vmin, vreal, vrounded, vselect, vset1, vsqrt,
+    vstore, vstore_n,
 )
 
 cdef enum Optimizer:
@@ -92,7 +93,7 @@ cdef inline forced update_vector(
         if r.clips:
             g = vmax(vset1(-r.clip_value), vmin(vset1(r.clip_value), g))
         if r.scale != 1:
-            g = g * vset1(r.scale)
+            g = vrounded(g * vset1(r.scale))
         if decays and r.decay != 0:
             if optimizer == ADAMW:
                 w[0] = w[0] - vset1(r.decay) * w[0]
@@ -110,11 +111,11 @@ cdef inline forced update_vector(
         s[0] = s[0] + g * g
         w[0] = w[0] - vset1(r.learning_rate) * g / (vsqrt(s[0]) + vset1(r.epsilon))
     elif optimizer == RMSPROP:
-        s[0] = vset1(r.beta2) * s[0] + vset1(r.rest2) * g * g
+        s[0] = vset1(r.beta2) * s[0] + vrounded(vset1(r.rest2) * g * g)
         w[0] = w[0] - vset1(r.learning_rate) * g / (vsqrt(s[0]) + vset1(r.epsilon))
     elif optimizer == ADAM or optimizer == ADAMW:
-        s[0] = vset1(r.beta1) * s[0] + vset1(r.rest1) * g
-        t[0] = vset1(r.beta2) * t[0] + vset1(r.rest2) * (g * g)
+        s[0] = vset1(r.beta1) * s[0] + vrounded(vset1(r.rest1) * g)
+        t[0] = vset1(r.beta2) * t[0] + vrounded(vset1(r.rest2) * (g * g))
         w[0] = w[0] - vset1(r.learning_rate) * s[0] / (vsqrt(t[0]) * vset1(r.correction) + vset1(r.epsilon))
     elif optimizer == RPROP:
         if r.first:

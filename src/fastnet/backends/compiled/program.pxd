@@ -1,8 +1,8 @@
 """A graph in C: forward, loss, backward and update, each called by every thread of a job.
 
 Threads share all buffers and split the elements of each result between them, so no two write the same
-one, and meet at a barrier where the next operation reads what others wrote. Two ways to split occur: by
-blocks (matrix products and what is elementwise) and by whole rows (softmax, losses).
+one, and meet at a barrier where the next operation reads what others wrote. How a layer is split is in
+`split_of`: a small one is left to the first thread, which needs no barriers within a row of such layers.
 """
 
 from libc.math cimport NAN
@@ -12,8 +12,9 @@ from fastnet.backends.compiled.activations cimport (
     SOFTMAX, Activation, activation_run, slope_needs_input, slope_run, softmax_row, softmax_slope_row,
 )
 from fastnet.backends.compiled.gemm cimport (
-    Blocks, Finish, bias_block, blocks_of, descend_block, few_rows, finish_with, forward_block, forward_one_row,
-    input_block, next_block, shared_blocks, shares_rows, transpose_rows, weights_block,
+    ALONE, COLUMNS, EVENLY, PIECES, ROWS, WHOLE, Blocks, Finish, Split, add_pieces, bias_block, blocks_of, descend_block,
+    few_rows, finish_with, first_term, forward_block, forward_one_row, in_pieces, input_block, next_block, split_of,
+    transpose, weights_block, weights_of,
 )
 from fastnet.backends.compiled.losses cimport (
     HALF_SQUARED_ERROR, NO_METRIC, SOFTMAX_CROSS_ENTROPY, Loss, Metric, correct_row, cross_entropy_label,
@@ -25,6 +26,7 @@ from fastnet.backends.compiled.rng cimport dropout_key, dropout_run, uint32, uin
 from fastnet.backends.compiled.simd cimport MR, real
 
 cdef enum:
+    SHARED_SUMS = 8192    # sums from which threads share to add up their pieces
     UPDATE_ROWS = 4 * MR  # of a panel of the weights, whose gradient is updated while it is in the nearest cache
 
 cdef enum Kind:
@@ -32,11 +34,6 @@ cdef enum Kind:
     ACTIVATION
     DROPOUT
     FLATTEN
-
-cdef enum Split:
-    WHOLE       # every thread may read all of it
-    BY_BLOCKS   # each thread wrote its blocks
-    BY_ROWS     # each thread wrote its rows
 
 cdef struct Operation:
     Kind kind
@@ -47,6 +44,7 @@ cdef struct Operation:
     bint gated                      # a dense layer: its input is the output of such a relu, whose slope is done with it
     bint done                       # relu: by the dense layer before it
     bint undone                     # relu: its slope, by the dense layer after it
+    real *pieces                    # of the sums of a small batch; NULL: not of training, or short sums
     real *turned                    # W^T (O, I) for the gradient of the input; NULL: nobody asks for it
     Activation activation
     double rate
@@ -68,6 +66,7 @@ cdef struct Program:
     Hyper hyper
     uint64 seed
     bint keeps_gradients
+    double layer_worth              # multiply-adds of a dense layer from which threads share it
 
 cdef struct Workspace:
     # Where the buffers of up to `capacity` rows lie. Buffers that can share memory do; those that are the
@@ -100,27 +99,101 @@ cdef inline const real **rows_of(Workspace *space, Batch *batch, int buffer) noe
 
 
 cdef inline Py_ssize_t share(Py_ssize_t count, int part, int parts) noexcept nogil:
-    """First row of a part, where rows are split evenly; that of the next part is its end."""
+    """First of a part, where `count` things are split evenly; that of the next part is its end."""
     return count * part // parts if parts > 1 else count * part
+
+
+cdef inline Py_ssize_t first_row(Batch *batch, Split split, int part) noexcept nogil:
+    """First row of a part of what is split EVENLY or done ALONE; that of the next part is its end."""
+    if split == ALONE:
+        return batch.count if part > 0 else 0
+    return share(batch.count, part, batch.parts)
+
+
+cdef inline Split split_of_layer(Program *program, Batch *batch, Operation *op) noexcept nogil:
+    return split_of(program.layer_worth, batch.count, op.inputs, op.outputs, batch.parts)
+
+
+cdef inline void wait_for(Split now, Split wanted, int parts) noexcept nogil:
+    """Wait for the other threads, unless this one wrote all that it is going to read."""
+    if now != WHOLE and not (now == ALONE and wanted == ALONE):
+        pool_barrier(parts)
+
+
+cdef inline Split wait_for_rows(Batch *batch, Split now) noexcept nogil:
+    """Wait, unless this thread wrote its rows itself; returns how rows are split from here on."""
+    if now == WHOLE or now == EVENLY or now == ALONE:
+        return ALONE if now == ALONE else EVENLY
+    pool_barrier(batch.parts)
+    return EVENLY
+
+
+cdef inline Split keep_split(Batch *batch, Split now) noexcept nogil:
+    """How an elementwise operation is split: as its input is, so that nobody waits, where that is by blocks."""
+    if now == WHOLE or now == EVENLY:
+        wait_for(now, ROWS, batch.parts)
+        return ROWS
+    return now
 
 
 # ---- forward ----------------------------------------------------------------------------------------
 
-cdef inline void dense_forward_part(Program *program, Workspace *space, Batch *batch, Operation *op) noexcept nogil:
+cdef inline Split dense_forward_part(
+    Program *program, Workspace *space, Batch *batch, Operation *op, Split split,
+) noexcept nogil:
+    """One dense layer; returns how its result is split."""
     cdef const real **rows = rows_of(space, batch, op.source)
     cdef const real *weights = program.parameters + op.weights
     cdef real *z = space.values[op.target]
     cdef Finish finish = finish_with(program.parameters + op.bias if op.bias >= 0 else NULL, op.rectifies, NULL)
-    cdef Blocks at = blocks_of(batch.count, op.outputs, batch.part, batch.parts)
-    if batch.count == 1:
-        forward_one_row(rows, weights, z, &finish, op.inputs, op.outputs, &at)
-    while next_block(&at):
-        forward_block(rows, weights, z, &finish, op.inputs, op.outputs, &at)
+    cdef Split result = split
+    cdef Blocks at
+    if batch.learns and in_pieces(batch.count, op.inputs):
+        result = pieces_part(batch, op, split, rows, weights, z, &finish)
+    else:
+        at = blocks_of(split, batch.count, op.outputs, batch.part, batch.parts)
+        if batch.count == 1 and at.row < at.row_end:
+            forward_one_row(rows, weights, z, &finish, 0, op.inputs, op.outputs, &at)
+        while next_block(&at):
+            forward_block(rows, weights, z, &finish, 0, op.inputs, op.outputs, &at)
     if batch.learns and op.turned != NULL and not few_rows(batch.count, op.outputs):
-        transpose_rows(
-            weights, op.turned, op.inputs, op.outputs,
-            share(op.outputs, batch.part, batch.parts), share(op.outputs, batch.part + 1, batch.parts),
-        )
+        # Each thread turns the weights that are its own, or as many columns where it has rows of the batch.
+        at = weights_of(COLUMNS if split == ROWS else split, op.inputs, op.outputs, batch.part, batch.parts)
+        transpose(weights, op.turned, op.inputs, op.outputs, at.row, at.row_end, at.column_end, at.last)
+    return result
+
+
+cdef inline Split pieces_part(
+    Batch *batch, Operation *op, Split split, const real **rows, const real *weights, real *z, const Finish *finish,
+) noexcept nogil:
+    """The forward product of a small batch, its long sums from their pieces."""
+    cdef Finish nothing = finish_with(NULL, False, NULL)
+    cdef Py_ssize_t size = batch.count * op.outputs
+    cdef Py_ssize_t piece = PIECES * batch.part // batch.parts
+    cdef Py_ssize_t end = PIECES * (batch.part + 1) // batch.parts
+    cdef Blocks at
+    if split == ALONE:
+        piece, end = 0, PIECES if batch.part == 0 else 0
+    while piece < end:
+        at = blocks_of(ROWS, batch.count, op.outputs, 0, 1)
+        if batch.count == 1:
+            forward_one_row(
+                rows, weights, op.pieces + piece * size, &nothing,
+                first_term(op.inputs, piece), first_term(op.inputs, piece + 1), op.outputs, &at,
+            )
+        while next_block(&at):
+            forward_block(
+                rows, weights, op.pieces + piece * size, &nothing,
+                first_term(op.inputs, piece), first_term(op.inputs, piece + 1), op.outputs, &at,
+            )
+        piece += 1
+    if split != ALONE:
+        pool_barrier(batch.parts)
+    split = COLUMNS if split != ALONE and size >= SHARED_SUMS else ALONE
+    at = blocks_of(split, batch.count, op.outputs, batch.part, batch.parts)
+    while next_block(&at):
+        add_pieces(op.pieces, size, z, finish, op.outputs, &at)
+    return split
 
 
 cdef inline uint32 threshold(double rate) noexcept nogil:
@@ -140,13 +213,15 @@ cdef inline void elementwise_forward_run(
         memcpy(y, x, count * sizeof(real))
 
 
-cdef inline void elementwise_forward_part(Program *program, Workspace *space, Batch *batch, Operation *op) noexcept nogil:
+cdef inline void elementwise_forward_part(
+    Program *program, Workspace *space, Batch *batch, Operation *op, Split split,
+) noexcept nogil:
     cdef const real **rows = rows_of(space, batch, op.source)
     cdef real *y = space.values[op.target]
     cdef uint64 key = dropout_key(program.seed, batch.step, op.number)
     cdef Py_ssize_t width = op.outputs
     cdef Py_ssize_t i
-    cdef Blocks at = blocks_of(batch.count, width, batch.part, batch.parts)
+    cdef Blocks at = blocks_of(split, batch.count, width, batch.part, batch.parts)
     while next_block(&at):
         if at.column_end - at.column == width and rows != batch.input_rows:
             i = at.row * width
@@ -159,44 +234,38 @@ cdef inline void elementwise_forward_part(Program *program, Workspace *space, Ba
             )
 
 
-cdef inline void softmax_forward_part(Workspace *space, Batch *batch, Operation *op) noexcept nogil:
+cdef inline void softmax_forward_part(Workspace *space, Batch *batch, Operation *op, Split split) noexcept nogil:
     cdef const real **rows = rows_of(space, batch, op.source)
     cdef real *y = space.values[op.target]
     cdef real total
     cdef Py_ssize_t i
-    for i in range(share(batch.count, batch.part, batch.parts), share(batch.count, batch.part + 1, batch.parts)):
+    for i in range(first_row(batch, split, batch.part), first_row(batch, split, batch.part + 1)):
         softmax_row(rows[i], y + i * op.outputs, op.outputs, &total)
-
-
-cdef inline Split meet(Split now, Split wanted, int parts) noexcept nogil:
-    """Wait for the other threads, unless what comes next reads only what this thread wrote."""
-    if now != WHOLE and now != wanted:
-        pool_barrier(parts)
-    return wanted
 
 
 cdef inline Split forward(Program *program, Workspace *space, Batch *batch, int count) noexcept nogil:
     """Run the first `count` operations on a batch; returns how the last result is split."""
-    cdef Split split = WHOLE
+    cdef Split now = WHOLE
+    cdef Split wanted
     cdef Operation *op
     cdef int i
     for i in range(count):
         op = &program.ops[i]
         if op.kind == DENSE:
-            meet(split, WHOLE, batch.parts)
-            dense_forward_part(program, space, batch, op)
-            split = BY_BLOCKS
+            wanted = split_of_layer(program, batch, op)
+            wait_for(now, wanted, batch.parts)
+            now = dense_forward_part(program, space, batch, op, wanted)
         elif op.kind == ACTIVATION and op.activation == SOFTMAX:
-            split = meet(split, BY_ROWS, batch.parts)
-            softmax_forward_part(space, batch, op)
+            now = wait_for_rows(batch, now)
+            softmax_forward_part(space, batch, op, now)
         elif op.done:
             continue
         elif space.values[op.target] != space.values[op.source] or (
             op.kind != FLATTEN and (op.kind != DROPOUT or batch.training)
         ):
-            split = meet(split, BY_BLOCKS, batch.parts)
-            elementwise_forward_part(program, space, batch, op)
-    return split
+            now = keep_split(batch, now)
+            elementwise_forward_part(program, space, batch, op, now)
+    return now
 
 
 # ---- loss -------------------------------------------------------------------------------------------
@@ -217,7 +286,7 @@ cdef inline double norm_of(Program *program, Batch *batch, Targets *targets, Py_
 
 
 cdef inline void loss_part(
-    Program *program, Workspace *space, Batch *batch, Targets *targets, Py_ssize_t row, double norm,
+    Program *program, Workspace *space, Batch *batch, Targets *targets, Split split, Py_ssize_t row, double norm,
     double *losses, Py_ssize_t *correct,
 ) noexcept nogil:
     """This thread's rows: their losses (times their weights), right answers, and slopes over the norm."""
@@ -229,7 +298,7 @@ cdef inline void loss_part(
     cdef const real *t
     cdef long long label
     cdef Py_ssize_t i, j
-    for i in range(share(batch.count, batch.part, batch.parts), share(batch.count, batch.part + 1, batch.parts)):
+    for i in range(first_row(batch, split, batch.part), first_row(batch, split, batch.part + 1)):
         j = targets.order[row + i] if targets.order != NULL else row + i
         weight = targets.weights[j] if targets.weights != NULL else 1
         t = targets.values + j * width if targets.values != NULL else NULL
@@ -254,17 +323,8 @@ cdef inline void loss_part(
 
 # ---- backward ---------------------------------------------------------------------------------------
 
-cdef inline Blocks weights_blocks(Batch *batch, Operation *op) noexcept nogil:
-    """This thread's part of the weights. Where the forward pass was shared by columns, the same ones again: they
-    are in this thread's cache, and stay there from step to step."""
-    cdef bint by_rows = shares_rows(batch.count, op.outputs, batch.parts) and shares_rows(
-        op.inputs, op.outputs, batch.parts
-    )
-    return shared_blocks(op.inputs, op.outputs, batch.part, batch.parts, by_rows)
-
-
 cdef inline void dense_backward_part(
-    Program *program, Workspace *space, Batch *batch, Operation *op, const Rates *rates,
+    Program *program, Workspace *space, Batch *batch, Operation *op, Split split, const Rates *rates,
 ) noexcept nogil:
     """Gradients of the input, the weights and the bias; then, with `rates`, their update at once.
 
@@ -280,7 +340,7 @@ cdef inline void dense_backward_part(
     )
     cdef Blocks at
     if op.turned != NULL:
-        at = blocks_of(batch.count, op.inputs, batch.part, batch.parts)
+        at = blocks_of(split, batch.count, op.inputs, batch.part, batch.parts)
         finish = finish_with(NULL, False, space.values[op.source] if op.gated else NULL)
         few = few_rows(batch.count, op.outputs)
         while next_block(&at):
@@ -290,10 +350,10 @@ cdef inline void dense_backward_part(
                     &at,
                 )
             else:
-                forward_block(d_rows, op.turned, space.deltas[op.source], &finish, op.outputs, op.inputs, &at)
-        if few and rates != NULL:
+                forward_block(d_rows, op.turned, space.deltas[op.source], &finish, 0, op.outputs, op.inputs, &at)
+        if few and rates != NULL and (split == ROWS or split == COLUMNS):
             pool_barrier(batch.parts)  # before somebody updates weights that others still read
-    at = weights_blocks(batch, op)
+    at = weights_of(split, op.inputs, op.outputs, batch.part, batch.parts)
     while next_block(&at):
         if descends:
             descend_block(rows, d_z, program.parameters + op.weights, rates.learning_rate, batch.count, op.outputs, &at)
@@ -302,7 +362,7 @@ cdef inline void dense_backward_part(
         else:
             weights_update_block(program, rates, rows, d_z, op, batch.count, at)
     if op.bias >= 0:
-        at = blocks_of(1, op.outputs, batch.part, batch.parts)
+        at = blocks_of(ALONE if split == ALONE else COLUMNS, 1, op.outputs, batch.part, batch.parts)
         while next_block(&at):
             bias_block(d_z, program.gradients + op.bias, batch.count, op.outputs, &at)
             if rates != NULL:
@@ -322,7 +382,7 @@ cdef inline void weights_update_block(
 
 
 cdef inline void elementwise_backward_part(
-    Program *program, Workspace *space, Batch *batch, Operation *op,
+    Program *program, Workspace *space, Batch *batch, Operation *op, Split split,
 ) noexcept nogil:
     cdef real *d_y = space.deltas[op.target]
     cdef real *d_x = space.deltas[op.source]
@@ -332,7 +392,7 @@ cdef inline void elementwise_backward_part(
     cdef real scale = <real>(1.0 / (1.0 - op.rate))
     cdef Py_ssize_t width = op.outputs
     cdef Py_ssize_t i, run, row
-    cdef Blocks at = blocks_of(batch.count, width, batch.part, batch.parts)
+    cdef Blocks at = blocks_of(split, batch.count, width, batch.part, batch.parts)
     while next_block(&at):
         # Whole rows are one run; of narrower blocks each row is a run of its own.
         run = at.column_end - at.column
@@ -351,24 +411,25 @@ cdef inline void elementwise_backward_part(
                 memcpy(d_x + i, d_y + i, run * sizeof(real))
 
 
-cdef inline void backward(
-    Program *program, Workspace *space, Batch *batch, Split split, const Rates *rates,
-) noexcept nogil:
+cdef inline void backward(Program *program, Workspace *space, Batch *batch, const Rates *rates) noexcept nogil:
     """All gradients, from the slopes at the end; with `rates`, the update of each layer right after its own."""
+    cdef Split now = WHOLE
+    cdef Split wanted
     cdef Operation *op
     cdef int i
     cdef Py_ssize_t n
     for i in range(program.trained - 1, -1, -1):
         op = &program.ops[i]
         if op.kind == DENSE:
-            meet(split, WHOLE, batch.parts)
-            dense_backward_part(program, space, batch, op, rates)
-            split = BY_BLOCKS
+            wanted = split_of_layer(program, batch, op)
+            wait_for(now, wanted, batch.parts)
+            dense_backward_part(program, space, batch, op, wanted, rates)
+            now = wanted
         elif op.undone or space.values[op.source] == NULL:
             continue  # done already, or nobody asks for the gradient of the input
         elif op.kind == ACTIVATION and op.activation == SOFTMAX:
-            split = meet(split, BY_ROWS, batch.parts)
-            for n in range(share(batch.count, batch.part, batch.parts), share(batch.count, batch.part + 1, batch.parts)):
+            now = wait_for_rows(batch, now)
+            for n in range(first_row(batch, now, batch.part), first_row(batch, now, batch.part + 1)):
                 softmax_slope_row(
                     space.values[op.target] + n * op.outputs, space.deltas[op.target] + n * op.outputs,
                     space.deltas[op.source] + n * op.outputs, op.outputs,
@@ -376,8 +437,8 @@ cdef inline void backward(
         elif space.deltas[op.target] != space.deltas[op.source] or (
             op.kind != FLATTEN and (op.kind != DROPOUT or batch.training)
         ):
-            split = meet(split, BY_BLOCKS, batch.parts)
-            elementwise_backward_part(program, space, batch, op)
+            now = keep_split(batch, now)
+            elementwise_backward_part(program, space, batch, op, now)
 
 
 # ---- update -----------------------------------------------------------------------------------------
@@ -400,20 +461,22 @@ cdef inline void update_block(
     )
 
 
-cdef inline void update_part(Program *program, const Rates *rates, int part, int parts) noexcept nogil:
+cdef inline void update_part(Program *program, Batch *batch, const Rates *rates) noexcept nogil:
     """Update this thread's parameters from the gradients."""
     cdef Operation *op
     cdef Blocks at
+    cdef Split split
     cdef int i
     for i in range(program.count):
         op = &program.ops[i]
         if op.kind != DENSE:
             continue
-        at = blocks_of(op.inputs, op.outputs, part, parts)
+        split = split_of_layer(program, batch, op)
+        at = weights_of(split, op.inputs, op.outputs, batch.part, batch.parts)
         while next_block(&at):
             update_block(program, rates, op.weights, op.outputs, &at, True)
         if op.bias >= 0:
-            at = blocks_of(1, op.outputs, part, parts)
+            at = blocks_of(ALONE if split == ALONE else COLUMNS, 1, op.outputs, batch.part, batch.parts)
             while next_block(&at):
                 update_block(program, rates, op.bias, op.outputs, &at, False)
 

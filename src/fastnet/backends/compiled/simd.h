@@ -64,6 +64,19 @@ SIMD void vstore(real *p, vreal v) { *(vreal *)p = v; }
 SIMD vreal vset1(real x) { return x - (vreal){0}; } /* not x + 0: that loses the sign of -0 */
 SIMD vreal vdiv(vreal a, vreal b) { return a / b; } /* Cython's own / tests for 0, unless told otherwise */
 
+/* x, of which the compiler does not know that it is a product. Of a sum of two products it may fuse either with the
+ * addition, and need not choose the same one wherever it meets them: then a value's bits would depend on its place. */
+SIMD vreal vrounded(vreal x) {
+#if defined(__AVX512F__)
+    __asm__("" : "+v"(x));
+#elif defined(__x86_64__) || defined(_M_X64)
+    __asm__("" : "+x"(x));
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    __asm__("" : "+w"(x));
+#endif
+    return x;
+}
+
 /* ---- the first n lanes only, 0 < n <= LANES; the others are read as zero, and never written ---- */
 
 #if FASTNET_BYTES == 64 && defined(FASTNET_DOUBLE)

@@ -31,6 +31,7 @@ cdef extern from "simd.h" nogil:
     vreal vset1(real x)
     vint viset1(integer x)
     vreal vdiv(vreal a, vreal b)
+    vreal vrounded(vreal x)
 
     vint vlt(vreal a, vreal b)
     vint vle(vreal a, vreal b)
