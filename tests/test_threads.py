@@ -83,7 +83,7 @@ def test_other_calls_give_the_same_bits_on_all_threads(compiled: ModuleType, dty
     assert result(3) == one
 
 
-# Inputs and widths of the layers, and the rows of a batch; "long" has sums that a small batch makes in pieces.
+# Inputs and widths of layers, and rows of a batch; "long" has sums that a small batch makes in pieces.
 SHARED = {"wide": (3, 257, 130, 5), "long": (300, 33, 270, 10, 4)}
 BATCHES = (1, 2, 5, 9, 47, 49, 100)
 
