@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 
 __all__ = ["main"]
 
@@ -21,6 +22,8 @@ def main() -> int:
     guarded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if guarded:
         signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
+    # `info` and the header of `train` say it.
+    warnings.filterwarnings("ignore", "fastnet has no compiled kernels", RuntimeWarning)
     try:
         from fastnet.cli import main as command
     except ValueError as error:  # FASTNET_BACKEND or FASTNET_NUM_THREADS is wrong

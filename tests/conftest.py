@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+if os.environ.get("FASTNET_PURE") == "1":  # without compiled kernels, who does not ask for NumPy is warned
+    os.environ.setdefault("FASTNET_BACKEND", "numpy")
+
 from fastnet import backends
 
 # For the processes that tests start, too. The folder of its own is because matplotlib keeps one list of fonts

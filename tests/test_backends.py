@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import fastnet
+import fastnet_command
 from fastnet import backends
 from fastnet.backends import isa
 from fastnet.backends.threads import cgroup_cpus, check_count, parse_count, usable_cpus
@@ -63,7 +64,7 @@ def run(
     if path is not None:
         changed["PYTHONPATH"] = str(path)
     variables = {key: value for key, value in {**os.environ, **changed}.items() if value}
-    command = [sys.executable, "-W", "error", *options, "-c", code]
+    command = [sys.executable, "-W", "ignore" if PURE else "error", *options, "-c", code]
     return subprocess.run(command, capture_output=True, text=True, env=variables, timeout=120)
 
 
@@ -225,23 +226,36 @@ def test_only_the_backend_in_use_is_loaded() -> None:
 # ---- installations that lack something ----------------------------------------------------------------
 
 
-def test_without_compiled_modules_numpy_runs_and_nobody_is_warned(tmp_path: Path) -> None:
+def test_without_compiled_modules_one_warning_says_so(tmp_path: Path) -> None:
     copy_package(tmp_path, compiled=False)
     code = "import fastnet, fastnet.backends as b; print(b.available(), b.active(), fastnet.__file__)"
-    result = run(code, path=tmp_path)
+    result = run(code, "-W", "always", path=tmp_path)
     assert result.stdout.strip() == f"['numpy'] numpy {tmp_path / 'fastnet' / '__init__.py'}", result.stderr
-    assert result.stderr == ""
+    assert result.stderr.count("RuntimeWarning: fastnet has no compiled kernels") == 1
 
 
-def test_the_command_says_that_nothing_was_compiled(tmp_path: Path) -> None:
+def test_who_asks_for_numpy_is_not_warned(tmp_path: Path) -> None:
     copy_package(tmp_path, compiled=False)
-    result = run("from fastnet.cli import main; main(['info'])", path=tmp_path)
+    result = run("import fastnet", "-W", "error", path=tmp_path, FASTNET_BACKEND="numpy")
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_command_says_in_its_header_that_nothing_was_compiled(tmp_path: Path) -> None:
+    """And does not warn of it, too: a warning would be an error here."""
+    copy_package(tmp_path, compiled=False)
+    shutil.copy(fastnet_command.__file__, tmp_path)
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        code = f"import sys; sys.argv[1:] = {arguments}; from fastnet_command import main; main()"
+        return run(code, "-W", "error", path=tmp_path)
+
+    result = command("info")
     assert "numpy (this machine can run: numpy)" in result.stdout, result.stderr
     assert "installed: none; the CPU has: unknown: no compiled kernels are installed" in result.stdout
     table, model = tmp_path / "table.csv", tmp_path / "model.safetensors"
     table.write_text("a,b\n" + "".join(f"{row},{row / 2}\n" for row in range(40)))
-    train = ["train", str(table), "--target", "b", "--output", str(model), "--no-plot", "--epochs", "1"]
-    result = run(f"from fastnet.cli import main; main({train})", path=tmp_path)
+    options = ["--target", "b", "--output", str(model), "--no-plot", "--epochs", "1"]
+    result = command("train", str(table), *options)
     assert "backend   numpy (installed without compiled kernels), " in result.stdout, result.stderr
 
 

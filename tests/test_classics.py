@@ -143,6 +143,7 @@ def test_parity_holds_on_numbers_not_shown(backend: str, dtype: str, seed: int) 
 
 
 def test_parity_needs_the_right_learning_rate(backend: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     train, _ = fn.datasets.parity(bits=8).split(0.25, stratify=True)
 
     def last_loss(rate: float) -> tuple[float, fn.History]:
@@ -213,14 +214,14 @@ def mnist(mnist_root: Path) -> tuple[fn.Dataset, fn.Dataset]:
     return fn.datasets.mnist(mnist_root)
 
 
-def small_mnist_network(dropout: float, seed: int = 0) -> fn.Network:
-    return fn.mlp([784, 128, 64, 10], activation="relu", output="softmax", dropout=dropout, seed=seed)
+def small_mnist_network() -> fn.Network:
+    return fn.mlp([784, 128, 64, 10], activation="relu", output="softmax", dropout=0.2, seed=0)
 
 
 def test_mnist_the_tutorials_recipe_learns_slowly(backend: str, mnist: tuple[fn.Dataset, fn.Dataset]) -> None:
     train, test = mnist
     fn.set_num_threads(1)  # the bits are the same, and the time does not depend on what else runs
-    net = small_mnist_network(dropout=0.2)
+    net = small_mnist_network()
     history = net.fit(*train, optimizer=fn.SGD(0.003), epochs=2, validation=test, verbose=0)
     assert history["loss"][1] < 0.7 * history["loss"][0]
     assert 0.75 < history["val_accuracy"][0] < history["val_accuracy"][1] < 0.9
@@ -229,19 +230,18 @@ def test_mnist_the_tutorials_recipe_learns_slowly(backend: str, mnist: tuple[fn.
 def test_mnist_tuned_sgd_in_ten_epochs(backend: str, mnist: tuple[fn.Dataset, fn.Dataset]) -> None:
     train, test = mnist
     fn.set_num_threads(1)
-    net = small_mnist_network(dropout=0.1)
+    net = small_mnist_network()
     optimizer = fn.SGD(fn.schedules.OneCycle(0.1, epochs=10), momentum=0.9)
     net.fit(*train, optimizer=optimizer, epochs=10, verbose=0)
     assert net.evaluate(*test)["accuracy"] >= 0.975
 
 
 def test_mnist_with_anything_in_twenty_epochs(backend: str, mnist: tuple[fn.Dataset, fn.Dataset]) -> None:
-    """Half of them will do."""
     train, test = mnist
     fn.set_num_threads(1)
-    net = small_mnist_network(dropout=0.1)
-    optimizer = fn.AdamW(fn.schedules.OneCycle(4e-3, epochs=10))
-    net.fit(*train, optimizer=optimizer, epochs=10, batch_size=128, verbose=0)
+    net = small_mnist_network()
+    optimizer = fn.AdamW(fn.schedules.OneCycle(4e-3, epochs=20))
+    net.fit(*train, optimizer=optimizer, epochs=20, batch_size=128, verbose=0)
     assert net.evaluate(*test)["accuracy"] >= 0.980
 
 
@@ -249,6 +249,7 @@ def test_mnist_with_anything_in_twenty_epochs(backend: str, mnist: tuple[fn.Data
 
 
 def test_autoencoder_reconstructs_digits_and_notices_strangers(backend: str, dtype: str) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     train, test = fn.datasets.digits()
     layers = [fn.Dense(64, "relu"), fn.Dense(8, "tanh"), fn.Dense(64, "relu"), fn.Dense(64, "sigmoid")]
     net = fn.Network(layers, inputs=64, dtype=dtype, seed=0)

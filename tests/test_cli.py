@@ -20,6 +20,8 @@ from command_line import FLOWERS, HOUSES, Capture, fails, flowers, houses, run, 
 import fastnet as fn
 from fastnet import backends, cli_train
 
+for module in ("sklearn", "matplotlib", "rich"):
+    pytest.importorskip(module, reason=f"{module} is not installed, which is in the command's extra")
 pytestmark = pytest.mark.usefixtures("folder")
 
 # ---- train
@@ -527,6 +529,11 @@ def test_help_has_an_example(command: str, capsys: Capture) -> None:
     assert run(command, "--help") == 0
     printed = capsys.readouterr().out
     assert re.search(rf"^  fastnet {command}", printed.partition("examples:")[2], re.MULTILINE)
+
+
+def test_help_names_the_backend_that_is_taken(backend: str, capsys: Capture) -> None:
+    assert run("train", "--help") == 0
+    assert f"(default: {backend})" in " ".join(capsys.readouterr().out.split())
 
 
 def test_help_and_version(capsys: Capture) -> None:

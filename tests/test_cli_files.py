@@ -61,6 +61,8 @@ def test_predict_does_not_write_over_what_it_reads(capsys: Capture) -> None:
 
 
 def test_other_files_are_written_over(capsys: Capture) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     write_csv("houses.csv", HOUSES, houses(60))
     for name in ("houses.safetensors", "houses.png", "out.csv", "digits"):
         Path(name).write_text("old")

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 import fastnet as fn
+from fastnet import activations, initializers, losses, schedules
 from fastnet.errors import FastnetFormatError, MissingFileError
+
+TABLES = (activations.ACTIVATIONS, initializers.INITIALIZERS, losses.LOSSES, schedules.SCHEDULES)
 
 
 @pytest.mark.parametrize(
@@ -93,3 +96,17 @@ def test_a_child_can_use_a_network_that_another_thread_was_using(backend: str) -
     finally:
         stop.set()
         thread.join()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("Relu", "relu"), ("ReLU", "relu"), ("Softmax", "softmax"), ("rleu", "relu")]
+)
+def test_an_unknown_name_suggests_the_one_that_is_meant_whatever_its_case(name: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=rf"unknown activation '{name}' \(did you mean '{meant}'\?\)"):
+        fn.Dense(3, name)
+
+
+def test_a_name_like_no_other_suggests_nothing() -> None:
+    with pytest.raises(ValueError, match="unknown loss 'xyz'; known"):
+        fn.losses.get("xyz")
+    assert all(name == name.lower() for table in TABLES for name in table)  # as `unknown` takes them to be

@@ -66,6 +66,11 @@ def test_an_example_is_at_most_40_lines(script: Path) -> None:
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_an_example_runs(script: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     arguments = []
+    source = script.read_text(encoding="utf-8")
+    if "plot" in source:
+        pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    if "datasets.digits" in source:
+        pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     if script.stem == "mnist":
         arguments = [str(request.getfixturevalue("mnist_root")), "--epochs", "1"]
     environment = {**os.environ, "MPLBACKEND": "Agg", "FASTNET_NUM_THREADS": "1"}
@@ -89,6 +94,7 @@ def test_an_example_runs(script: Path, tmp_path: Path, request: pytest.FixtureRe
 
 
 def test_an_example_writes_where_it_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     folder = tmp_path / "pictures"
     folder.mkdir()
     subprocess.run(

@@ -237,3 +237,11 @@ def test_dropout_acts_in_training_only(backend: str, dtype: str) -> None:
     assert kept.mean() == pytest.approx(0.25, abs=0.03)
     _, everything = net.loss_and_gradients(x, [[3999.0]], loss="half_squared_error")
     np.testing.assert_array_equal(everything, np.ones(4000))
+
+
+def test_a_layer_without_weights_has_no_such_attribute() -> None:
+    net = fn.Network([fn.Dropout(0.5), fn.Dense(1, bias=False)], inputs=2)
+    with pytest.raises(AttributeError, match="'Dropout' object has no attribute 'weights'"):
+        _ = net.layers[0].weights
+    assert not hasattr(net.layers[0], "bias")
+    assert net.layers[1].bias is None

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from sklearn import metrics as reference
 
 from fastnet import metrics
 from fastnet.data import one_hot
+
+reference = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
 
 ROWS, CLASSES = 200, 7
 

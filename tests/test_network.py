@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 import fastnet as fn
 from fastnet import backends
+from fastnet.checks import check_metric
 
 
 def by_hand(net: fn.Network, x: np.ndarray) -> np.ndarray:
@@ -385,3 +387,15 @@ def test_parameters_can_only_be_set_to_fitting_values(values: object) -> None:
     vector = net.parameters
     net.parameters = np.arange(vector.size)
     assert net.parameters is vector and net.layers[1].bias[-1] == vector.size - 1
+
+
+@pytest.mark.parametrize(
+    ("like", "counted"),
+    [("cross_entropy", "argmax"), ("binary_cross_entropy", "threshold"), ("perceptron", "sign")],
+)
+def test_the_row_of_a_loss_says_how_right_predictions_are_counted(like: str, counted: str) -> None:
+    """Also of one that nothing knows by its name."""
+    row = replace(fn.losses.LOSSES[like], name="new")
+    graph = fn.Network([fn.Dense(1)], inputs=2).graph
+    assert check_metric(row, graph, np.array([[1.0], [-0.5]])) == counted
+    assert check_metric(replace(row, classifies=False), graph, np.array([[1.0], [-0.5]])) == ""

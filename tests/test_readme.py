@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -38,6 +39,8 @@ def test_it_opens_with_a_sentence_fifteen_lines_and_a_table() -> None:
 
 def test_its_code_runs(tmp_path: Path) -> None:
     """In a process of its own, as it switches the backend; warnings are errors."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     code = blocks("python")
     assert len(code) >= 6
     (tmp_path / "readme.py").write_text("\n".join(code), encoding="utf-8")
@@ -53,12 +56,36 @@ def test_its_code_runs(tmp_path: Path) -> None:
     assert written == {"readme.py", "curves.png", "net.safetensors", "run.ckpt"}
 
 
+def test_its_code_has_the_types_it_should(tmp_path: Path) -> None:
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    (tmp_path / "readme.py").write_text("\n".join(blocks("python")), encoding="utf-8")
+    # Of the package itself no errors are wanted, and NumPy's types are the one import that takes time.
+    options = [
+        "--config-file=",
+        "--follow-imports=silent",
+        "--ignore-missing-imports",
+        "--cache-dir",
+        ".mypy",
+    ]
+    environment = {**os.environ, "MYPYPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, "readme.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_command_and_the_code_write_different_files() -> None:
     assert "`digits.safetensors`" in text()  # of the command
     assert "digits.safetensors" not in "".join(blocks("python"))
 
 
 def test_its_comments_tell_the_truth() -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     net = fn.Network([fn.Dense(8, "tanh"), fn.Dropout(0.1), fn.Dense(1, "sigmoid")], inputs=2, seed=0)
     assert net.layers[0].weights.shape == (2, 8) and net.parameters.shape == (33,)
     assert sum(map(len, fn.datasets.digits())) == 1797
@@ -68,6 +95,8 @@ def test_its_comments_tell_the_truth() -> None:
 def test_its_commands_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     sizes = rng.uniform(50, 200, 120)

@@ -275,6 +275,7 @@ def test_history_repr_is_short() -> None:
 
 
 def test_history_plot(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     history = fn.History()
     history.append({"loss": 1.0}, 0.1)
     history.append({"loss": 0.5, "val_loss": 0.7}, 0.1)

@@ -8,7 +8,8 @@ checks, benchmarks and the documentation walk these rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
+
+from fastnet.errors import unknown
 
 __all__ = ["ACTIVATIONS", "Activation", "get"]
 
@@ -75,7 +76,5 @@ def get(name: object) -> Activation:
     if not isinstance(name, str):
         raise TypeError(f"activation must be a name such as 'relu', not {type(name).__name__}")
     if name not in ACTIVATIONS:
-        close = get_close_matches(name, ACTIVATIONS, 1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ValueError(f"unknown activation {name!r}{hint}; known: {', '.join(ACTIVATIONS)}")
+        raise ValueError(unknown("activation", name, ACTIVATIONS))
     return ACTIVATIONS[name]

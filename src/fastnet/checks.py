@@ -107,9 +107,8 @@ def check_metric(loss: Loss | LossFunction, graph: Graph, targets: Array) -> str
     """Return how the executors count right predictions; ``""`` where there is no accuracy to speak of."""
     if not isinstance(loss, Loss):  # whose targets may be anything, but for labels
         return "argmax" if graph.output_activation == "softmax" and targets.ndim == 1 else ""
-    fixed = {"cross_entropy": "argmax", "binary_cross_entropy": "threshold", "perceptron": "sign"}
-    if loss.name in fixed:
-        return fixed[loss.name]
+    if loss.classifies:
+        return "argmax" if loss.labels else "sign" if loss.targets == "sign" else "threshold"
     activation = graph.output_activation
     if activation == "softmax":
         return "argmax"
@@ -283,9 +282,11 @@ def is_finite(array: Array) -> bool:
 
 def _shape_problem(name: str, array: Array, shape: tuple[int, ...]) -> str:
     """Say what is wrong with the shape of samples."""
+    wanted = f"(N, {', '.join(map(str, shape))})"
+    if array.ndim and array.shape[-1] == 0:
+        return f"{name} has no values; wanted {wanted}"
     if len(shape) > 1 or array.ndim > 2 or array.ndim == 0:
-        wanted = ", ".join(map(str, shape))
-        return f"{name} has shape {array.shape}; wanted (N, {wanted})"
+        return f"{name} has shape {array.shape}; wanted {wanted}"
     if array.ndim == 1 and array.shape == shape:
         return f"{name} has shape {array.shape}; wanted (N, {shape[0]}): for one sample write {name}[None]"
     if array.ndim == 1 and shape == (1,):
@@ -401,6 +402,8 @@ def _class_weights(class_weight: ClassWeight, labels: NDArray[np.int64], outputs
         raise TypeError(
             f"class_weight is a {type(class_weight).__name__}; wanted 'balanced' or a dict by label"
         )
+    if not class_weight:
+        raise ValueError("class_weight is empty; wanted 'balanced' or a dict of weights by label")
     weights = {label: as_number(f"class_weight[{label!r}]", w, 0.0) for label, w in class_weight.items()}
     legal = set(range(max(outputs, 2))) | set(found.tolist())  # one output: two classes
     for label in weights:

@@ -245,7 +245,8 @@ def _add_delimiter(parser: argparse._ActionsContainer, default: str) -> None:
 
 def _add_machine_options(parser: argparse.ArgumentParser) -> None:
     machine = parser.add_argument_group("machine")
-    machine.add_argument("--backend", metavar="NAME", help=f"one of {', '.join(backends.available())}")
+    names = ", ".join(backends.available())
+    machine.add_argument("--backend", metavar="NAME", help=f"one of {names} (default: {backends.active()})")
     machine.add_argument("--threads", metavar="N", type=_count, help="default: all CPUs it may use")
 
 

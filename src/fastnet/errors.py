@@ -10,8 +10,9 @@ import errno
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 
 __all__ = [
     "DivergenceWarning",
@@ -21,6 +22,7 @@ __all__ = [
     "OverfittingWarning",
     "check_target",
     "existing",
+    "unknown",
     "warn",
 ]
 
@@ -34,6 +36,13 @@ class FastnetFormatError(ValueError):
 
 class MissingFileError(FileNotFoundError, FastnetFormatError):
     """There is no such file or folder: a `ValueError`, as all such trouble, and a `FileNotFoundError`."""
+
+
+def unknown(kind: str, name: object, known: Collection[str]) -> str:
+    """What an error says of a name that is not in a table, whose names are all in lower case."""
+    close = get_close_matches(str(name).lower(), known, 1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"unknown {kind} {name!r}{hint}; known: {', '.join(known)}"
 
 
 @contextmanager

@@ -11,13 +11,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnet.arrays import as_number, as_numbers, require_finite
+from fastnet.errors import unknown
 
 __all__ = [
     "INITIALIZERS",
@@ -365,7 +365,5 @@ def from_config(config: Mapping[str, Any]) -> Initializer:
 
 def _lookup(name: object) -> Callable[..., Initializer]:
     if not isinstance(name, str) or name not in INITIALIZERS:
-        close = get_close_matches(str(name), INITIALIZERS, 1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ValueError(f"unknown initializer {name!r}{hint}; known: {', '.join(INITIALIZERS)}, or an array")
+        raise ValueError(f"{unknown('initializer', name, INITIALIZERS)}, or an array")
     return INITIALIZERS[name]

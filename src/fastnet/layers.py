@@ -34,9 +34,16 @@ class Layer(ABC):
     ----------
     name : str
         What files call it.
+    weights : ndarray
+        Only in layers that have weights.
+    bias : ndarray or None
+        Likewise.
     """
 
     name: ClassVar[str]
+    # For type checkers, which do not know what kind ``net.layers[0]`` is of; this makes no attribute.
+    weights: NDArray[Any]
+    bias: NDArray[Any] | Any  # or None, which nobody should have to rule out who knows of a bias
 
     def __init__(self) -> None:
         self._slots: tuple[Slot, ...] = ()

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 
 from fastnet.activations import ACTIVATIONS
+from fastnet.errors import unknown
 
 __all__ = ["LOSSES", "Loss", "get", "huber"]
 
@@ -153,7 +153,5 @@ def get(loss: object) -> Loss:
             f"(output, target) -> (value, d_output), not {type(loss).__name__}"
         )
     if loss not in LOSSES:
-        close = get_close_matches(loss, LOSSES, 1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ValueError(f"unknown loss {loss!r}{hint}; known: {', '.join(LOSSES)}")
+        raise ValueError(unknown("loss", loss, LOSSES))
     return LOSSES[loss]

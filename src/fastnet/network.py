@@ -35,6 +35,7 @@ from fastnet.losses import Loss
 
 if TYPE_CHECKING:
     from fastnet.callbacks import Callback
+    from fastnet.data import Dataset
     from fastnet.history import History
     from fastnet.metrics import Metric
     from fastnet.optimizers import Optimizer
@@ -369,7 +370,7 @@ class Network:
         optimizer: Optimizer | str | None = None,
         epochs: int = 10,
         batch_size: int = 64,
-        validation: tuple[ArrayLike, ArrayLike] | None = None,
+        validation: tuple[ArrayLike, ArrayLike] | Dataset | None = None,
         shuffle: bool = True,
         sample_weight: ArrayLike | None = None,
         class_weight: ClassWeight | None = None,
@@ -394,8 +395,8 @@ class Network:
             How often to go through the samples, at least 1.
         batch_size : int
             Samples of one update, at least 1; the last batch of an epoch may be smaller.
-        validation : (x, y), optional
-            Samples to measure loss and accuracy on after each epoch; a `Dataset` will do.
+        validation : (x, y) or Dataset, optional
+            Samples to measure loss and accuracy on after each epoch.
         shuffle : bool
             Whether each epoch takes the samples in a new order.
         sample_weight : array_like, (N,), optional

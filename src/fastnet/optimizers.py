@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from fastnet import schedules
+from fastnet.errors import unknown
 from fastnet.schedules import Schedule
 
 __all__ = [
@@ -376,7 +377,7 @@ def get(optimizer: object) -> Optimizer:
         return optimizer
     if isinstance(optimizer, str):
         if optimizer.lower() not in OPTIMIZERS:
-            raise ValueError(f"unknown optimizer {optimizer!r}; known: {', '.join(OPTIMIZERS)}")
+            raise ValueError(unknown("optimizer", optimizer, OPTIMIZERS))
         return OPTIMIZERS[optimizer.lower()]()
     raise TypeError(f"optimizer must be an optimizer such as fn.Adam(1e-3), not {type(optimizer).__name__}")
 

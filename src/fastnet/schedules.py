@@ -11,11 +11,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, fields
-from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from fastnet.errors import unknown
 
 __all__ = [
     "SCHEDULES",
@@ -421,9 +422,7 @@ def from_config(config: Mapping[str, Any]) -> Schedule:
     arguments = dict(config)
     name = arguments.pop("name", None)
     if not isinstance(name, str) or name not in SCHEDULES:
-        close = get_close_matches(str(name), SCHEDULES, 1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ValueError(f"unknown schedule {name!r}{hint}; known: {', '.join(SCHEDULES)}")
+        raise ValueError(unknown("schedule", name, SCHEDULES))
     for key, value in arguments.items():
         if isinstance(value, Mapping):
             arguments[key] = from_config(value)

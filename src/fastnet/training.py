@@ -27,6 +27,7 @@ from fastnet.checks import (
     check_weights,
     is_finite,
 )
+from fastnet.data import Dataset
 from fastnet.errors import DivergenceWarning, warn
 from fastnet.history import History
 from fastnet.loss_functions import FunctionExecutor
@@ -248,7 +249,7 @@ class Trainer:
         y: ArrayLike,
         epochs: int = 10,
         batch_size: int = 64,
-        validation: tuple[ArrayLike, ArrayLike] | None = None,
+        validation: tuple[ArrayLike, ArrayLike] | Dataset | None = None,
         shuffle: bool = True,
         sample_weight: ArrayLike | None = None,
         class_weight: ClassWeight | None = None,

@@ -12,6 +12,7 @@ import importlib.util
 import os
 import sys
 import threading
+import warnings
 from types import ModuleType
 
 import numpy as np
@@ -52,7 +53,16 @@ def _check(name: object, source: str) -> str:
 def _choose() -> str:
     """The backend to start with: from the environment, or the best."""
     wanted = os.environ.get("FASTNET_BACKEND", "")
-    return _check(wanted, "FASTNET_BACKEND") if wanted else _AVAILABLE[0]
+    if wanted:
+        return _check(wanted, "FASTNET_BACKEND")
+    if _AVAILABLE == ("numpy",):
+        warnings.warn(
+            "fastnet has no compiled kernels here and runs on NumPy, much slower; reinstall it with a C "
+            "compiler at hand, or set FASTNET_BACKEND=numpy if this is what you want",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return _AVAILABLE[0]
 
 
 def _start_threads() -> int:

@@ -303,12 +303,23 @@ SIMD vreal vzip_high(vreal a, vreal b) { return (vreal)_mm_unpackhi_pd((__m128d)
 #elif defined(__x86_64__) || defined(_M_X64)
 SIMD vreal vzip_low(vreal a, vreal b) { return (vreal)_mm_unpacklo_ps((__m128)a, (__m128)b); }
 SIMD vreal vzip_high(vreal a, vreal b) { return (vreal)_mm_unpackhi_ps((__m128)a, (__m128)b); }
-#elif defined(FASTNET_DOUBLE)
+#elif (defined(__aarch64__) || defined(_M_ARM64)) && defined(FASTNET_DOUBLE)
 SIMD vreal vzip_low(vreal a, vreal b) { return (vreal)vzip1q_f64((float64x2_t)a, (float64x2_t)b); }
 SIMD vreal vzip_high(vreal a, vreal b) { return (vreal)vzip2q_f64((float64x2_t)a, (float64x2_t)b); }
-#else
+#elif defined(__aarch64__) || defined(_M_ARM64)
 SIMD vreal vzip_low(vreal a, vreal b) { return (vreal)vzip1q_f32((float32x4_t)a, (float32x4_t)b); }
 SIMD vreal vzip_high(vreal a, vreal b) { return (vreal)vzip2q_f32((float32x4_t)a, (float32x4_t)b); }
+#else
+SIMD vreal vzip_low(vreal a, vreal b) {
+    vreal v;
+    for (int i = 0; i < FASTNET_LANES; i++) v[i] = i % 2 ? b[i / 2] : a[i / 2];
+    return v;
+}
+SIMD vreal vzip_high(vreal a, vreal b) {
+    vreal v;
+    for (int i = 0; i < FASTNET_LANES; i++) v[i] = i % 2 ? b[(i + FASTNET_LANES) / 2] : a[(i + FASTNET_LANES) / 2];
+    return v;
+}
 #endif
 
 /* Lane i of the result is the sum of rows[i]: each round adds neighbours and interleaves two halves of the rows. */
