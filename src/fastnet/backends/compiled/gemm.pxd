@@ -91,11 +91,15 @@ cdef inline Split split_of(
     Below `worth` multiply-adds one thread is faster alone, as the weights stay in its cache. With few rows the same
     holds of each thread's inputs: it has the same ones in the forward pass, on the way back and in the update.
     """
-    if <double>count * inputs * outputs < worth:
+    cdef double work = <double>count * inputs * outputs
+    if work < worth:
         return ALONE
     if in_pieces(count, inputs):
         return INPUTS
-    return ROWS if count > (ROW_TILES * parts - 1) * MR else COLUMNS
+    if count > (ROW_TILES * parts - 1) * MR:
+        return ROWS
+    # Where a row of weights does not end with a cache line, threads share lines, not only neighbourhoods.
+    return ALONE if outputs % LANES != 0 and work < 4 * worth else COLUMNS
 
 
 cdef inline bint next_block(Blocks *b) noexcept nogil:
