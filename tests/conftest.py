@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ from fastnet import backends
 os.environ.setdefault("MPLBACKEND", "Agg")
 drawing = tempfile.TemporaryDirectory(prefix="fastnet-matplotlib-")
 os.environ["MPLCONFIGDIR"] = drawing.name
+
+# A shell that runs the tests in the background has it ignored, and the tests of Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples at each run; `--hypothesis-profile=explore` looks for new ones.
 shared = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
