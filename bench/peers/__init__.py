@@ -21,6 +21,6 @@ Such a module has
 * ``cannot(task)``: why the peer cannot do this task, or an empty string;
 * ``start(threads)``: called once, before all else;
 * ``training(task, x, y)``: a function that runs so many epochs, in order and without validation, and returns
-  the seconds and the mean of the losses of each (`timing.Epochs`);
+  the seconds and the mean of the losses of each (`timing.Epochs`); not in a peer that cannot train;
 * ``prediction(task)``: a function from rows x (N, I), or one row (I,), to outputs, arrays of NumPy both.
 """

@@ -8,7 +8,6 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from bench.peers.tasks import Task
-from bench.peers.timing import Epochs
 from bench.workloads import Array
 
 VERSION = onnxruntime.__version__
@@ -47,10 +46,6 @@ def model(task: Task) -> bytes:
     opset = helper.make_opsetid("", 17)
     # The newest version that onnx writes may be one that the runtime does not read yet.
     return helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
-
-
-def training(task: Task, x: Array, y: Array) -> Epochs:
-    raise NotImplementedError(cannot(task))
 
 
 def prediction(task: Task) -> Callable[[Array], Array]:

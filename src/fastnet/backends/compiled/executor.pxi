@@ -435,7 +435,9 @@ cdef class Executor:
             job.learning_rates, job.progress = &learning_rates[0], &progress[0]
             job.deadline = pool_seconds() + seconds
             job.look = max(1, <int>min(64.0, 3e6 / (work + 1)))
-            parts = self._training_parts(min(self.batch_size, order.shape[0])) if pool_seconds() >= self.alone_until else 1
+            parts = 1
+            if pool_seconds() >= self.alone_until:
+                parts = self._training_parts(min(self.batch_size, order.shape[0]))
             with nogil:
                 pool_run(_train_job, &job, parts)
             if parts > 1:

@@ -246,14 +246,14 @@ cdef inline void forward_block(
         forward_rows(rows, b, c, finish, at, term, end, ld, tail, 4, False)
 
 
-cdef inline void forward_one_row(
-    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld,
-    Blocks *at,
+cdef inline void forward_blocks(
+    const real **rows, Py_ssize_t count, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t end,
+    Py_ssize_t ld, Blocks *at,
 ) noexcept nogil:
-    """This thread's columns of a single row: twice as wide panels, so that b is read in longer runs and more sums are
-    under way."""
+    """All of this thread's blocks, for a batch of `count` rows. A single one has twice as wide panels, so that b is read
+    in longer runs and more sums are under way."""
     cdef Py_ssize_t wide = 8 * LANES
-    while at.column_end + wide <= at.last:
+    while count == 1 and at.row < at.row_end and at.column_end + wide <= at.last:
         forward_tile(rows, b, c, finish, 0, at.column_end, term, end, ld, LANES, 1, 8, True)
         at.column_end += wide
     while next_block(at):

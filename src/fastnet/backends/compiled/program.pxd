@@ -13,7 +13,7 @@ from fastnet.backends.compiled.activations cimport (
 )
 from fastnet.backends.compiled.gemm cimport (
     ALONE, COLUMNS, EVENLY, PIECES, ROWS, WHOLE, Blocks, Finish, Split, add_pieces, bias_block, blocks_of, descend_block,
-    few_rows, finish_with, first_term, forward_block, forward_one_row, in_pieces, input_block, next_block, split_of,
+    few_rows, finish_with, first_term, forward_block, forward_blocks, in_pieces, input_block, next_block, split_of,
     transpose, weights_block, weights_of,
 )
 from fastnet.backends.compiled.losses cimport (
@@ -152,10 +152,7 @@ cdef inline Split dense_forward_part(
         result = pieces_part(batch, op, split, rows, weights, z, &finish)
     else:
         at = blocks_of(split, batch.count, op.outputs, batch.part, batch.parts)
-        if batch.count == 1 and at.row < at.row_end:
-            forward_one_row(rows, weights, z, &finish, 0, op.inputs, op.outputs, &at)
-        while next_block(&at):
-            forward_block(rows, weights, z, &finish, 0, op.inputs, op.outputs, &at)
+        forward_blocks(rows, batch.count, weights, z, &finish, 0, op.inputs, op.outputs, &at)
     if batch.learns and op.turned != NULL and not few_rows(batch.count, op.outputs):
         # Each thread turns the weights that are its own, or as many columns where it has rows of the batch.
         at = weights_of(COLUMNS if split == ROWS else split, op.inputs, op.outputs, batch.part, batch.parts)
@@ -176,16 +173,10 @@ cdef inline Split pieces_part(
         piece, end = 0, PIECES if batch.part == 0 else 0
     while piece < end:
         at = blocks_of(ROWS, batch.count, op.outputs, 0, 1)
-        if batch.count == 1:
-            forward_one_row(
-                rows, weights, op.pieces + piece * size, &nothing,
-                first_term(op.inputs, piece), first_term(op.inputs, piece + 1), op.outputs, &at,
-            )
-        while next_block(&at):
-            forward_block(
-                rows, weights, op.pieces + piece * size, &nothing,
-                first_term(op.inputs, piece), first_term(op.inputs, piece + 1), op.outputs, &at,
-            )
+        forward_blocks(
+            rows, batch.count, weights, op.pieces + piece * size, &nothing,
+            first_term(op.inputs, piece), first_term(op.inputs, piece + 1), op.outputs, &at,
+        )
         piece += 1
     if split != ALONE:
         pool_barrier(batch.parts)
@@ -328,7 +319,8 @@ cdef inline void dense_backward_part(
 ) noexcept nogil:
     """Gradients of the input, the weights and the bias; then, with `rates`, their update at once.
 
-    The gradient of the input is taken before, or with the transposed copy. Plain descent happens within the product's tiles, unless the gradients are wanted.
+    The gradient of the input is taken before, or with the transposed copy. Plain descent happens within the
+    product's tiles, unless the gradients are wanted.
     """
     cdef const real **rows = rows_of(space, batch, op.source)
     cdef const real *d_z = space.deltas[op.target]
