@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from fastnet import layers as layer_table
 from fastnet.checks import check_dtype, check_seed, check_shape
 from fastnet.graph import Graph, GraphBuilder, Slot
 from fastnet.layers import LAYERS, Layer
-from fastnet.storage import TensorKind
+
+if TYPE_CHECKING:
+    from fastnet.storage import TensorKind
 
 __all__ = ["Summary", "check_layers", "expected_tensors", "lower", "parse", "slot_name", "summarize"]
 

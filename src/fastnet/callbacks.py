@@ -6,11 +6,9 @@ when it ends. It is given the trainer each time.
 
 from __future__ import annotations
 
-import csv
 import inspect
 import math
 import os
-import string
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
@@ -200,6 +198,8 @@ class Checkpoint(Callback):
     def __init__(
         self, path: str | os.PathLike[str], monitor: str = "val_loss", save_best_only: bool = False
     ) -> None:
+        import string
+
         self.path = os.fspath(path)
         try:
             unknown = {field for _, field, _, _ in string.Formatter().parse(self.path)} - {None, "epoch"}
@@ -257,6 +257,8 @@ class CSVLog(Callback):
 
     def on_train_begin(self, trainer: Trainer) -> None:
         """Open the file, and read its columns if it goes on; what is in it stays until there is a line."""
+        import csv
+
         check_target(self.path)
         assert trainer.run is not None
         wanted = ["epoch", *trainer.run.quantities]
@@ -269,6 +271,8 @@ class CSVLog(Callback):
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Mapping[str, float]) -> None:
         """Write a line, and hand it to the operating system."""
+        import csv
+
         assert self._file is not None  # on_train_begin opened it
         if not self._goes_on:
             self._file.truncate(0)

@@ -12,7 +12,6 @@ import sys
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 
 __all__ = [
     "DivergenceWarning",
@@ -40,6 +39,8 @@ class MissingFileError(FileNotFoundError, FastnetFormatError):
 
 def unknown(kind: str, name: object, known: Collection[str]) -> str:
     """What an error says of a name that is not in a table, whose names are all in lower case."""
+    from difflib import get_close_matches  # a millisecond that only a mistake is worth
+
     close = get_close_matches(str(name).lower(), known, 1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return f"unknown {kind} {name!r}{hint}; known: {', '.join(known)}"

@@ -12,8 +12,7 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastnet import backends, evaluation, storage
-from fastnet import metrics as metric_table
+from fastnet import backends, evaluation
 from fastnet.architecture import Summary, check_layers, expected_tensors, lower, parse, slot_name, summarize
 from fastnet.arrays import as_numbers, require_finite
 from fastnet.checks import (
@@ -339,6 +338,8 @@ class Network:
         """
         if isinstance(metrics, str):
             raise TypeError(f"metrics is {metrics!r}; wanted a collection such as ({metrics!r},)")
+        from fastnet import metrics as metric_table
+
         measures = {
             one if isinstance(one, str) else getattr(one, "__name__", repr(one)): metric_table.get(one)
             for one in metrics
@@ -469,6 +470,8 @@ class Network:
         OSError
             The file cannot be written.
         """
+        from fastnet import storage
+
         storage.write(path, "network", {"network": self.config()}, self.tensors())
 
     def __getstate__(self) -> dict[str, Any]:
@@ -526,6 +529,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     FastnetFormatError
         It is not such a file, or a damaged one; the message says what is wrong with it.
     """
+    from fastnet import storage
 
     def expect(kind: str, description: dict[str, Any]) -> dict[str, storage.TensorKind]:
         return expected_tensors(description["network"])

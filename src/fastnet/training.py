@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnet import backends, checkpoints, optimizers
+from fastnet import backends, optimizers
 from fastnet.arrays import as_count
 from fastnet.backends.reference import LOSS_SUM, NORM, ROW, STEP
 from fastnet.callbacks import Callback, OverfittingMonitor
@@ -386,6 +386,8 @@ class Trainer:
         -----
         The data and the callbacks are not in it, and neither is a loss that is a function.
         """
+        from fastnet import checkpoints
+
         checkpoints.save(self, path)
 
     @classmethod
@@ -408,6 +410,8 @@ class Trainer:
         ValueError
             The loss was a function, and `loss` is not given.
         """
+        from fastnet import checkpoints
+
         content = checkpoints.load(path)
         if loss is None:
             loss = content.loss
