@@ -7,15 +7,14 @@ checks, benchmarks and the documentation walk these rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastnet.errors import unknown
 
 __all__ = ["ACTIVATIONS", "Activation", "get"]
 
 
-@dataclass(frozen=True, slots=True)
-class Activation:
+class Activation(NamedTuple):
     """One row of the table.
 
     Attributes

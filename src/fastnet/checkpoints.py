@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -148,7 +148,7 @@ def _parse_loss(loss: Mapping[str, Any] | None) -> Loss | None:
     parameter = as_number("loss parameter", loss["parameter"], 0.0)
     if parameter == 0.0:
         raise ValueError("loss parameter is 0; wanted a positive number")
-    return replace(losses.get(loss["name"]), parameter=parameter)
+    return losses.get(loss["name"])._replace(parameter=parameter)
 
 
 def _written_rng(state: Mapping[str, Any]) -> dict[str, Any]:

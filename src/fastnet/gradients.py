@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -139,7 +138,7 @@ class _Perturbed:
 
     def _up_to(self, number: int, buffer: int, options: dict[str, Any]) -> Any:
         """Return an executor of the first operations, whose output is a buffer's."""
-        graph = replace(self.network.graph, ops=self.network.graph.ops[:number], output=buffer)
+        graph = self.network.graph._replace(ops=self.network.graph.ops[:number], output=buffer)
         kernels = type(self._executor)
         return kernels(graph, self.network.parameters, **options)
 

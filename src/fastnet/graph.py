@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 __all__ = ["Graph", "GraphBuilder", "Op", "Slot"]
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """A slice of the flat parameter vector that belongs to one layer.
 
     Attributes
@@ -44,8 +43,7 @@ class Slot:
         return math.prod(self.shape)
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(NamedTuple):
     """One operation: reads buffers and slots, writes one buffer.
 
     Attributes
@@ -67,13 +65,12 @@ class Op:
     kind: str
     inputs: tuple[int, ...]
     output: int
-    slots: tuple[Slot, ...] = ()
-    attributes: Mapping[str, str | float] = field(default_factory=dict)
-    layer: int = 0
+    slots: tuple[Slot, ...]
+    attributes: Mapping[str, str | float]
+    layer: int
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(NamedTuple):
     """A whole network, ready to be executed.
 
     Attributes

@@ -11,7 +11,7 @@ scaling all weights changes nothing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from fastnet.activations import ACTIVATIONS
 from fastnet.errors import unknown
@@ -19,8 +19,7 @@ from fastnet.errors import unknown
 __all__ = ["LOSSES", "Loss", "get", "huber"]
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(NamedTuple):
     """One row of the table.
 
     Attributes
@@ -127,7 +126,7 @@ def huber(delta: float = 1.0) -> Loss:
     """
     if not (math.isfinite(delta) and delta > 0):
         raise ValueError(f"delta must be positive and finite, got {delta!r}")
-    return replace(LOSSES["huber"], parameter=float(delta))
+    return LOSSES["huber"]._replace(parameter=float(delta))
 
 
 def get(loss: object) -> Loss:
