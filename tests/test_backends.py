@@ -207,15 +207,6 @@ def test_environment_names_an_unknown_backend(name: str) -> None:
 # ---- what is loaded -----------------------------------------------------------------------------------
 
 
-def test_import_loads_no_kernels_and_no_extra() -> None:
-    code = "import fastnet, sys; print(*sorted(sys.modules))"
-    result = run(code)
-    loaded = result.stdout.split()
-    assert "fastnet.backends" in loaded, result.stderr
-    assert not {"matplotlib", "sklearn", "scipy", "rich", "pandas"}.intersection(loaded)
-    assert not [name for name in loaded if re.search(r"_f\d\d$", name)]
-
-
 @needs_compiled
 def test_only_the_backend_in_use_is_loaded() -> None:
     code = "import fastnet.backends as b, sys; b.kernels('float32'); print(*sorted(sys.modules))"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -489,20 +487,3 @@ def test_one_line_an_epoch(
     assert [text.split()[1] for text in capsys.readouterr().out.splitlines()] == ["1/3", "2/3", "3/3"]
     classifier().fit(x, y, epochs=3)  # no terminal, no bar
     assert capsys.readouterr() == ("", "")
-
-
-def test_import_is_light() -> None:
-    """Importing the package loads none of the modules that only some calls need."""
-    heavy = "rich matplotlib sklearn safetensors urllib.request fastnet.datasets fastnet.plotting"
-    code = f"import sys, fastnet; print([name for name in {heavy.split()} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_public_names() -> None:
-    for name in fn.__all__:
-        assert getattr(fn, name) is not None
-    assert isinstance(fn.__version__, str) and fn.datasets.__name__ == "fastnet.datasets"
-    with pytest.raises(AttributeError, match="no attribute 'Convolution'"):
-        _ = fn.Convolution
-    assert set(fn.__all__) <= set(dir(fn))
