@@ -22,7 +22,7 @@ ORDER = [
     "transforms", "data", "columns", "idx", "download", "datasets",
     "checks", "evaluation", "loss_functions", "layers", "storage", "architecture", "network", "gradients",
     "plotting", "history", "callbacks", "progress", "run", "checkpoints", "training",
-    "perceptron", "explain", ".", "sklearn", "cli_train", "cli_predict", "cli", "__main__",
+    "perceptron", "explanation", "explain", ".", "sklearn", "cli_train", "cli_predict", "cli", "__main__",
 ]
 # fmt: on
 

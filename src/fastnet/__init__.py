@@ -9,13 +9,14 @@ from fastnet.backends import available as available_backends
 from fastnet.backends import get_num_threads, set_num_threads
 from fastnet.backends import use as use_backend
 from fastnet.errors import DivergenceWarning, FastnetFormatError, GradientWarning, OverfittingWarning
-from fastnet.explain import Explanation, explain
+from fastnet.explain import explain
 from fastnet.layers import Dense, Dropout, Flatten, Layer
 from fastnet.network import Network, load, mlp
 
 if TYPE_CHECKING:  # the names of _LAZY
     from fastnet import callbacks, datasets, metrics, plotting, schedules
     from fastnet.data import Dataset, Normalise, Standardise, from_one_hot, one_hot
+    from fastnet.explanation import Explanation
     from fastnet.gradients import gradient_check
     from fastnet.history import History
     from fastnet.optimizers import SGD, AdaGrad, Adam, AdamW, Optimizer, RMSprop, Rprop
@@ -76,6 +77,7 @@ _LAZY: dict[str, tuple[str, ...]] = {
     "checkpoints": (),
     "data": ("Dataset", "Normalise", "Standardise", "from_one_hot", "one_hot"),
     "datasets": (),
+    "explanation": ("Explanation",),
     "gradients": ("gradient_check",),
     "history": ("History",),
     "loss_functions": (),

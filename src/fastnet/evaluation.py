@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from fastnet.backends.reference import count_correct
 from fastnet.checks import Array, LossFunction, check_metric
 from fastnet.graph import Graph
 from fastnet.losses import Loss
@@ -73,6 +72,8 @@ def evaluate(
         Part of right predictions; None where there is no accuracy to speak of.
     """
     if not isinstance(loss, Loss):
+        from fastnet.backends.reference import count_correct
+
         output, _ = predict(executor, graph, x)
         correct, total = count_correct(output, y, check_metric(loss, graph, y), 0.5)
         return call_loss(loss, output, y)[0], correct / total if total else None
