@@ -49,6 +49,12 @@ def test_dense_at_awkward_sizes(kernels: ModuleType, dtype: str, rng: np.random.
             check(kernels, case)
 
 
+def test_dense_with_long_sums(kernels: ModuleType, dtype: str, rng: np.random.Generator) -> None:
+    for n, i, o in ((9, 70, 1030), (13, 1030, 70), (1030, 9, 17)):
+        for case in dense_cases(rng, dtype, n, i, o):
+            check(kernels, case)
+
+
 @pytest.mark.parametrize("special", [(NAN,), (INF,), NOT_FINITE], ids=str)
 def test_dense_with_values_that_are_not_finite(
     kernels: ModuleType, dtype: str, rng: np.random.Generator, special: Sequence[float]

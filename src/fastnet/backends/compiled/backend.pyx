@@ -21,10 +21,14 @@ from fastnet.backends.compiled cimport activations as act
 from fastnet.backends.compiled cimport losses as los
 from fastnet.backends.compiled cimport optimizers as opt
 from fastnet.backends.compiled cimport vmath
-from fastnet.backends.compiled.gemm cimport (
-    ALONE, COLUMNS, EVENLY, INPUTS, PIECES, ROWS, SMALL_BATCH, Blocks, Finish, Split, bias_block, blocks_of, finish_with,
-    forward_block, in_pieces, next_block, split_of, transpose, weights_block,
+from fastnet.backends.compiled.blocks cimport (
+    ALONE, COLUMNS, EVENLY, INPUTS, PANEL, PIECES, ROWS, SMALL_BATCH, Blocks, Split, blocks_of, in_pieces, is_wide,
+    next_block, split_of,
 )
+from fastnet.backends.compiled.gemm cimport (
+    Finish, bias_block, finish_with, forward_block, weights_block,
+)
+from fastnet.backends.compiled.panels cimport DEPTH, input_panel
 from fastnet.backends.compiled.pool cimport (
     POOL_MOST, pool_barrier, pool_naps, pool_run, pool_seconds, pool_survive_fork,
 )

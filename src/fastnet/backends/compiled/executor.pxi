@@ -23,6 +23,8 @@ cdef class Executor:
     cdef object lock, empty, dtype, x, __weakref__
     cdef const real **input_rows
     cdef Py_ssize_t stride
+    cdef real *panels                   # a buffer of each thread, `depth` lines of PANEL
+    cdef Py_ssize_t depth
     cdef double *losses
     cdef Py_ssize_t *correct
     cdef double *sums
@@ -30,7 +32,8 @@ cdef class Executor:
     cdef bint last_training
     cdef uint64 last_step
     cdef double steps, naps             # of several threads, since we last looked
-    cdef double alone_until             # when to try several threads again
+    cdef double alone_until             # when to try several threads again, and
+    cdef double alone_for               # how long that was: longer each time that it fails
 
     def __init__(
         self, graph, parameters, *, loss="", metric="", loss_parameter=1.0, optimizer="", hyper=None, gradients=None,
@@ -73,6 +76,9 @@ cdef class Executor:
             self.sums = <double *>self._memory((p.parameter_count // NORM_RUN + 1) * sizeof(double))
         self.stride = max(batch_size, PREDICT_ROWS)
         self.input_rows = <const real **>self._memory(self.threads * self.stride * sizeof(void *))
+        if self.depth:
+            self.depth = min(max(self.depth, batch_size), <Py_ssize_t>DEPTH)
+            self.panels = <real *>self._memory(self.threads * self.depth * PANEL * sizeof(real))
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -123,8 +129,10 @@ cdef class Executor:
                 if len(one.slots) > 1:
                     op.bias = one.slots[1].offset
                 self.operations += <double>op.inputs * op.outputs
-                if self.gradients is not None and op.source not in source_is_input:
-                    op.turned = <real *>self._memory(op.inputs * op.outputs * sizeof(real))
+                op.wide = is_wide(op.inputs, op.outputs)
+                if op.wide or self.gradients is not None:
+                    self.depth = max(self.depth, op.inputs, op.outputs)
+                op.returns = self.gradients is not None and op.source not in source_is_input
             elif op.kind == ACTIVATION:
                 op.activation = _ACTIVATIONS[one.attributes["name"]]
                 self.operations += 16.0 * op.outputs
@@ -150,7 +158,7 @@ cdef class Executor:
                         p.ops[k].rectifies = p.ops[i].done = True
             if p.ops[i].done and readers[p.ops[i].target] == 1:
                 for k in range(p.trained):
-                    if p.ops[k].kind == DENSE and p.ops[k].source == p.ops[i].target and p.ops[k].turned != NULL:
+                    if p.ops[k].kind == DENSE and p.ops[k].source == p.ops[i].target and p.ops[k].returns:
                         p.ops[k].gated = p.ops[i].undone = True
         return 0
 
@@ -213,7 +221,8 @@ cdef class Executor:
         cdef Job job
         job.program, job.spaces = &self.program, &self.space
         job.x, job.rows = x, rows
-        job.input_rows, job.stride = self.input_rows, self.stride
+        job.input_rows, job.stride, job.panels = self.input_rows, self.stride, self.panels
+        job.panel_size = self.depth * PANEL
         job.targets.labels = job.targets.order = NULL
         job.targets.values = job.targets.weights = NULL
         job.losses, job.correct, job.sums = self.losses, self.correct, self.sums
@@ -241,7 +250,7 @@ cdef class Executor:
             if op.kind == DENSE:
                 work = <double>count * op.inputs * op.outputs
                 if work >= self.program.layer_worth:
-                    shared += work * (3 if op.turned != NULL else 2)
+                    shared += work * (3 if op.returns else 2)
         return self._parts(shared, self.training_worth)
 
     # ---- inference
@@ -446,8 +455,8 @@ cdef class Executor:
             if self.steps >= 64:
                 # Several barriers to a step, and one in four steps slept at one: the cores are wanted by
                 # others, and threads that wait for one another are slower than one.
-                if self.naps > self.steps / 4:
-                    self.alone_until = pool_seconds() + 1
+                self.alone_for = min(1, max(0.05, 2 * self.alone_for)) if self.naps > self.steps / 4 else 0
+                self.alone_until = pool_seconds() + self.alone_for
                 self.steps = self.naps = 0
         PyErr_CheckSignals()
         return bool(job.finite)

@@ -5,109 +5,18 @@ vectors of B and broadcasts R elements of A. Each element of the result is one s
 fused multiply-add where the machine has it), whatever tile it falls in; so the bits do not depend on
 how the work is split between threads.
 
-Nothing is packed: a network's matrices stay in the caches, and the rows of A, which in a shuffled batch
-lie anywhere, are given by pointers.
+Nothing is packed here: most networks' matrices stay in the caches, and the rows of A, which in a shuffled batch
+lie anywhere, are given by pointers. Matrices that do not are walked through in `panels`.
 """
 
+from fastnet.backends.compiled.blocks cimport PIECES, Blocks, next_block
 from fastnet.backends.compiled.simd cimport (
-    LANES, MR, NV, forced, real, vload, vload_n, vlt, vmax, vreal, vselect, vset1, vstore, vstore_n, vsum, vsums,
+    LANES, NV, forced, real, vload, vload_n, vlt, vmax, vprefetch, vreal, vselect, vset1, vstore, vstore_n, vsum, vsums,
     vtranspose_square,
 )
 
 cdef enum:
-    ROW_TILES = 4       # for each thread, from which on rows are shared
-    SMALL_BATCH = 48    # rows up to which long sums are made in pieces,
-    LONG_SUM = 256      # and the terms from which a sum is long
-    PIECES = 4          # of a long sum
-
-# ---- blocks: how a result is shared between threads -------------------------------------------------
-
-cdef enum Split:
-    WHOLE       # every thread may read all of it
-    ALONE       # the first thread has all of it
-    ROWS        # rows, by tiles of MR
-    COLUMNS     # columns, by vectors
-    INPUTS      # columns of activations and rows of weights, by the pieces of a long sum
-    EVENLY      # rows, one by one
-
-cdef struct Blocks:
-    # A walk over the part of a (rows, columns) result that belongs to one thread.
-    Py_ssize_t row, row_end         # the current block: rows ...
-    Py_ssize_t column, column_end   # ... and columns, within one panel of NV vectors
-    Py_ssize_t last                 # one past this thread's last column
-
-
-cdef inline Blocks blocks_of(Split split, Py_ssize_t rows, Py_ssize_t columns, int part, int parts) noexcept nogil:
-    """This thread's part of activations that are split by ROWS, COLUMNS or INPUTS, or done ALONE."""
-    cdef Blocks b
-    cdef Py_ssize_t count
-    b.row, b.row_end = 0, rows
-    b.column_end, b.last = 0, columns
-    if parts == 1:
-        return b  # divisions take as long as the work of a small layer
-    if split == ROWS:
-        count = (rows + MR - 1) // MR
-        b.row, b.row_end = count * part // parts * MR, min(count * (part + 1) // parts * MR, rows)
-    elif split == COLUMNS:
-        count = (columns + LANES - 1) // LANES
-        b.column_end = count * part // parts * LANES
-        b.last = min(count * (part + 1) // parts * LANES, columns)
-    elif split == INPUTS:
-        b.column_end = first_term(columns, PIECES * part // parts)
-        b.last = first_term(columns, PIECES * (part + 1) // parts)
-    elif part > 0:
-        b.row_end = 0
-    return b
-
-
-cdef inline Blocks weights_of(Split split, Py_ssize_t inputs, Py_ssize_t outputs, int part, int parts) noexcept nogil:
-    """This thread's part of a layer's weights, their gradients and their update."""
-    cdef Blocks b = blocks_of(ROWS if split == INPUTS else split, inputs, outputs, part, parts)
-    if split == INPUTS and parts > 1:
-        b.row, b.row_end = first_term(inputs, PIECES * part // parts), first_term(inputs, PIECES * (part + 1) // parts)
-    return b
-
-
-cdef inline Py_ssize_t first_term(Py_ssize_t terms, Py_ssize_t piece) noexcept nogil:
-    """First term of a piece of a long sum; that of the next piece is its end."""
-    return terms * piece // PIECES
-
-
-cdef inline bint in_pieces(Py_ssize_t count, Py_ssize_t inputs) noexcept nogil:
-    """Whether the sums of a forward pass of training are made in pieces, which are then added up in order.
-
-    With few rows, threads that share the sums have each their own rows of the weights, in one piece of memory. If they
-    shared the columns, what one core fetches ahead would be the other's. It does not depend on the number of threads,
-    so the bits do not, either.
-    """
-    return count <= SMALL_BATCH and inputs >= LONG_SUM
-
-
-cdef inline Split split_of(
-    double worth, Py_ssize_t count, Py_ssize_t inputs, Py_ssize_t outputs, int parts,
-) noexcept nogil:
-    """How threads share a dense layer of a batch of `count` rows: its products, and the update of its weights.
-
-    Below `worth` multiply-adds one thread is faster alone, as the weights stay in its cache. With few rows the same
-    holds of each thread's inputs: it has the same ones in the forward pass, on the way back and in the update.
-    """
-    cdef double work = <double>count * inputs * outputs
-    if work < worth:
-        return ALONE
-    if in_pieces(count, inputs):
-        return INPUTS
-    if count > (ROW_TILES * parts - 1) * MR:
-        return ROWS
-    # Where a row of weights does not end with a cache line, threads share lines, not only neighbourhoods.
-    return ALONE if outputs % LANES != 0 and work < 4 * worth else COLUMNS
-
-
-cdef inline bint next_block(Blocks *b) noexcept nogil:
-    """Step to this thread's next block; False where there is none."""
-    b.column = b.column_end
-    b.column_end = min(b.column + NV * LANES, b.last)
-    return b.column < b.column_end and b.row < b.row_end
-
+    AHEAD = 16  # lines of a wide matrix that are fetched before they are needed
 
 # ---- z = x W + b ------------------------------------------------------------------------------------
 
@@ -124,41 +33,64 @@ cdef inline Finish finish_with(const real *bias, bint rectifies, const real *gat
     return f
 
 
+cdef struct Lines:
+    # The lines of B that a block needs, each with the block's columns of one term.
+    const real *start
+    Py_ssize_t stride       # between two lines
+    Py_ssize_t term, end    # of the first line, and one past that of the last
+    bint resumes            # c holds the sum of the terms before
+
+
+cdef inline Lines lines_of(
+    const real *start, Py_ssize_t stride, Py_ssize_t term, Py_ssize_t end, bint resumes
+) noexcept nogil:
+    cdef Lines b
+    b.start, b.stride, b.term, b.end, b.resumes = start, stride, term, end, resumes
+    return b
+
+
 cdef inline vreal gated(vreal sum, vreal a) noexcept nogil:
     """sum times the slope of relu where its output is a."""
     return sum * vselect(vlt(vset1(0), a), vset1(1), vset1(0))
 
 
 cdef inline forced forward_tile(
-    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t row, Py_ssize_t column,
-    Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full,
+    const real **rows, const Lines *b, real *c, const Finish *finish, Py_ssize_t row, Py_ssize_t column,
+    Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full, real *copy,
 ) noexcept nogil:
-    """c[row + r][column + v] = sum over k in term .. end of rows[row + r][k] b[k][column + v]; the last vector has
-    `tail` lanes."""
+    """c[row + r][column + v] = sum over the terms k of rows[row + r][k] times line k of b; the last vector has `tail`
+    lanes. Puts the lines, one after the other, into `copy`, unless that is NULL."""
     cdef vreal acc[6][8]
     cdef vreal line[8]
     cdef vreal element
-    cdef const real *gate
+    cdef const real *at = b.start
     cdef Py_ssize_t k
     cdef int r, v
     rows += row
-    b += term * ld + column
     c += row * ld + column
     for r in range(R):
         for v in range(V):
-            acc[r][v] = vset1(0)
-    for k in range(term, end):
+            if not b.resumes:
+                acc[r][v] = vset1(0)
+            else:
+                acc[r][v] = vload(c + r * ld + v * LANES) if full or v < V - 1 else vload_n(c + r * ld + v * LANES, tail)
+    for k in range(b.term, b.end):
         for v in range(V):
-            line[v] = vload(b + v * LANES) if full or v < V - 1 else vload_n(b + v * LANES, tail)
+            line[v] = vload(at + v * LANES) if full or v < V - 1 else vload_n(at + v * LANES, tail)
+        if copy != NULL:  # lines that lie far apart: nobody else fetches them ahead
+            for v in range(V):
+                vprefetch(at + AHEAD * b.stride + v * LANES)
+                vstore(copy + v * LANES, line[v])
+            copy += V * LANES
         for r in range(R):
             element = vset1(rows[r][k])
             for v in range(V):
                 acc[r][v] = acc[r][v] + element * line[v]
-        b += ld
+        at += b.stride
     if finish.bias != NULL:
-        b = finish.bias + column
+        at = finish.bias + column
         for v in range(V):
-            line[v] = vload(b + v * LANES) if full or v < V - 1 else vload_n(b + v * LANES, tail)
+            line[v] = vload(at + v * LANES) if full or v < V - 1 else vload_n(at + v * LANES, tail)
             for r in range(R):
                 acc[r][v] = acc[r][v] + line[v]
     if finish.rectifies:
@@ -166,12 +98,12 @@ cdef inline forced forward_tile(
             for v in range(V):
                 acc[r][v] = vmax(vset1(0), acc[r][v])
     if finish.gate != NULL:
-        gate = finish.gate + row * ld + column
+        at = finish.gate + row * ld + column
         for r in range(R):
             for v in range(V):
-                line[v] = vload(gate + v * LANES) if full or v < V - 1 else vload_n(gate + v * LANES, tail)
+                line[v] = vload(at + v * LANES) if full or v < V - 1 else vload_n(at + v * LANES, tail)
                 acc[r][v] = gated(acc[r][v], line[v])
-            gate += ld
+            at += ld
     for r in range(R):
         for v in range(V):
             if full or v < V - 1:
@@ -181,22 +113,41 @@ cdef inline forced forward_tile(
 
 
 cdef inline forced forward_rows(
-    const real **rows, const real *b, real *c, const Finish *finish, Blocks *at,
-    Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld, Py_ssize_t tail, int V, bint full,
+    const real **rows, const Lines *b, real *c, const Finish *finish, Blocks *at, Py_ssize_t ld, Py_ssize_t tail,
+    int V, bint full,
 ) noexcept nogil:
     """The rows of one panel. Eight are two tiles of 4: a tile of 2 would wait for the cache, not for the sums."""
     cdef Py_ssize_t i = at.row
     while i + 6 <= at.row_end and at.row_end - i != 8:
-        forward_tile(rows, b, c, finish, i, at.column, term, end, ld, tail, 6, V, full)
+        forward_tile(rows, b, c, finish, i, at.column, ld, tail, 6, V, full, NULL)
         i += 6
     while i + 4 <= at.row_end:
-        forward_tile(rows, b, c, finish, i, at.column, term, end, ld, tail, 4, V, full)
+        forward_tile(rows, b, c, finish, i, at.column, ld, tail, 4, V, full, NULL)
         i += 4
     if i + 2 <= at.row_end:
-        forward_tile(rows, b, c, finish, i, at.column, term, end, ld, tail, 2, V, full)
+        forward_tile(rows, b, c, finish, i, at.column, ld, tail, 2, V, full, NULL)
         i += 2
     if i < at.row_end:
-        forward_tile(rows, b, c, finish, i, at.column, term, end, ld, tail, 1, V, full)
+        forward_tile(rows, b, c, finish, i, at.column, ld, tail, 1, V, full, NULL)
+
+
+cdef inline void forward_panel(
+    const real **rows, const Lines *b, real *c, const Finish *finish, Py_ssize_t ld, Blocks *at,
+) noexcept nogil:
+    """One block of at most NV vectors across."""
+    cdef Py_ssize_t width = at.column_end - at.column
+    cdef Py_ssize_t vectors = (width + LANES - 1) // LANES
+    cdef Py_ssize_t tail = width - (vectors - 1) * LANES
+    if width == NV * LANES:
+        forward_rows(rows, b, c, finish, at, ld, tail, NV, True)
+    elif vectors == 1:
+        forward_rows(rows, b, c, finish, at, ld, tail, 1, False)
+    elif vectors == 2:
+        forward_rows(rows, b, c, finish, at, ld, tail, 2, False)
+    elif NV > 2 and vectors == 3:
+        forward_rows(rows, b, c, finish, at, ld, tail, 3, False)
+    elif NV > 2 and vectors == 4:
+        forward_rows(rows, b, c, finish, at, ld, tail, 4, False)
 
 
 cdef inline void forward_column(
@@ -229,21 +180,11 @@ cdef inline void forward_block(
     Blocks *at,
 ) noexcept nogil:
     """One block of c = rows b, from the terms term .. end; b (I, ld), c (N, ld)."""
-    cdef Py_ssize_t width = at.column_end - at.column
-    cdef Py_ssize_t vectors = (width + LANES - 1) // LANES
-    cdef Py_ssize_t tail = width - (vectors - 1) * LANES
+    cdef Lines lines = lines_of(b + term * ld + at.column, ld, term, end, False)
     if ld == 1:
         forward_column(rows, b, c, finish, term, end, at.row, at.row_end)
-    elif width == NV * LANES:
-        forward_rows(rows, b, c, finish, at, term, end, ld, tail, NV, True)
-    elif vectors == 1:
-        forward_rows(rows, b, c, finish, at, term, end, ld, tail, 1, False)
-    elif vectors == 2:
-        forward_rows(rows, b, c, finish, at, term, end, ld, tail, 2, False)
-    elif NV > 2 and vectors == 3:
-        forward_rows(rows, b, c, finish, at, term, end, ld, tail, 3, False)
-    elif NV > 2 and vectors == 4:
-        forward_rows(rows, b, c, finish, at, term, end, ld, tail, 4, False)
+    else:
+        forward_panel(rows, &lines, c, finish, ld, at)
 
 
 cdef inline void forward_blocks(
@@ -253,8 +194,10 @@ cdef inline void forward_blocks(
     """All of this thread's blocks, for a batch of `count` rows. A single one has twice as wide panels, so that b is read
     in longer runs and more sums are under way."""
     cdef Py_ssize_t wide = 8 * LANES
+    cdef Lines lines
     while count == 1 and at.row < at.row_end and at.column_end + wide <= at.last:
-        forward_tile(rows, b, c, finish, 0, at.column_end, term, end, ld, LANES, 1, 8, True)
+        lines = lines_of(b + term * ld + at.column_end, ld, term, end, False)
+        forward_tile(rows, &lines, c, finish, 0, at.column_end, ld, LANES, 1, 8, True, NULL)
         at.column_end += wide
     while next_block(at):
         forward_block(rows, b, c, finish, term, end, ld, at)
@@ -263,10 +206,11 @@ cdef inline void forward_blocks(
 # ---- dW = x^T dz ------------------------------------------------------------------------------------
 
 cdef inline forced weights_tile(
-    const real **rows, const real *d_z, real *result, real rate,
+    const real **rows, const real *d_z, Py_ssize_t stride, real *result, real rate,
     Py_ssize_t terms, Py_ssize_t first, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full, bint fused,
 ) noexcept nogil:
-    """result[r][v] = sum over n of rows[n][first + r] d_z[n][v], or, fused, -= rate times that sum."""
+    """result[r][v] = sum over n of rows[n][first + r] d_z[n][v], or, fused, -= rate times that sum. The rows of d_z are
+    `stride` apart, those of the result `ld`."""
     cdef vreal acc[6][8]
     cdef vreal line[8]
     cdef vreal element
@@ -276,6 +220,10 @@ cdef inline forced weights_tile(
     for r in range(R):
         for v in range(V):
             acc[r][v] = vset1(0)
+    if stride != ld:  # wide: the result is far away
+        for r in range(R):
+            for v in range(V):
+                vprefetch(result + r * ld + v * LANES)
     for n in range(terms):
         x = rows[n] + first
         for v in range(V):
@@ -284,7 +232,7 @@ cdef inline forced weights_tile(
             element = vset1(x[r])
             for v in range(V):
                 acc[r][v] = acc[r][v] + element * line[v]
-        d_z += ld
+        d_z += stride
     for r in range(R):
         for v in range(V):
             if full or v < V - 1:
@@ -298,22 +246,22 @@ cdef inline forced weights_tile(
 
 
 cdef inline forced weights_rows(
-    const real **rows, const real *d_z, real *result, real rate,
+    const real **rows, const real *d_z, Py_ssize_t stride, real *result, real rate,
     Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last, Py_ssize_t ld, Py_ssize_t tail, int V, bint full, bint fused,
 ) noexcept nogil:
     """Inputs first .. last of one panel."""
     cdef Py_ssize_t i = first
     while i + 6 <= last and last - i != 8:
-        weights_tile(rows, d_z, result + i * ld, rate, terms, i, ld, tail, 6, V, full, fused)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 6, V, full, fused)
         i += 6
     while i + 4 <= last:
-        weights_tile(rows, d_z, result + i * ld, rate, terms, i, ld, tail, 4, V, full, fused)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 4, V, full, fused)
         i += 4
     if i + 2 <= last:
-        weights_tile(rows, d_z, result + i * ld, rate, terms, i, ld, tail, 2, V, full, fused)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 2, V, full, fused)
         i += 2
     if i < last:
-        weights_tile(rows, d_z, result + i * ld, rate, terms, i, ld, tail, 1, V, full, fused)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 1, V, full, fused)
 
 
 cdef inline void weights_column(
@@ -337,42 +285,42 @@ cdef inline void weights_column(
 
 
 cdef inline forced weights_panel(
-    const real **rows, const real *d_z, real *result, real rate, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
-    bint fused,
+    const real **rows, const real *d_z, Py_ssize_t stride, real *result, real rate, Py_ssize_t terms, Py_ssize_t ld,
+    Blocks *at, bint fused,
 ) noexcept nogil:
-    """One block of at most NV vectors across."""
+    """One block of at most NV vectors across, whose columns of d_z start at `d_z`."""
     cdef Py_ssize_t width = at.column_end - at.column
     cdef Py_ssize_t vectors = (width + LANES - 1) // LANES
     cdef Py_ssize_t tail = width - (vectors - 1) * LANES
-    d_z += at.column
     result += at.column
     if width == NV * LANES:
-        weights_rows(rows, d_z, result, rate, terms, at.row, at.row_end, ld, tail, NV, True, fused)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, NV, True, fused)
     elif vectors == 1:
-        weights_rows(rows, d_z, result, rate, terms, at.row, at.row_end, ld, tail, 1, False, fused)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 1, False, fused)
     elif vectors == 2:
-        weights_rows(rows, d_z, result, rate, terms, at.row, at.row_end, ld, tail, 2, False, fused)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 2, False, fused)
     elif NV > 2 and vectors == 3:
-        weights_rows(rows, d_z, result, rate, terms, at.row, at.row_end, ld, tail, 3, False, fused)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 3, False, fused)
     elif NV > 2 and vectors == 4:
-        weights_rows(rows, d_z, result, rate, terms, at.row, at.row_end, ld, tail, 4, False, fused)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 4, False, fused)
 
 
 cdef inline void weights_block(
-    const real **rows, const real *d_z, real *d_weights, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
+    const real **rows, const real *d_z, Py_ssize_t stride, real *d_weights, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
 ) noexcept nogil:
-    """One block of d_weights (I, ld) = rows^T d_z; d_z (terms, ld)."""
+    """One block of d_weights (I, ld) = rows^T d_z, whose columns of d_z start at `d_z`, rows `stride` apart."""
     if ld == 1:
         weights_column(rows, d_z, d_weights, terms, at.row, at.row_end)
     else:
-        weights_panel(rows, d_z, d_weights, 0, terms, ld, at, False)
+        weights_panel(rows, d_z, stride, d_weights, 0, terms, ld, at, False)
 
 
 cdef inline void descend_block(
-    const real **rows, const real *d_z, real *weights, real rate, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
+    const real **rows, const real *d_z, Py_ssize_t stride, real *weights, real rate, Py_ssize_t terms, Py_ssize_t ld,
+    Blocks *at,
 ) noexcept nogil:
     """One block of weights (I, ld) -= rate rows^T d_z, where ld > 1: the gradient never leaves the registers."""
-    weights_panel(rows, d_z, weights, rate, terms, ld, at, True)
+    weights_panel(rows, d_z, stride, weights, rate, terms, ld, at, True)
 
 
 cdef inline void bias_block(
@@ -398,7 +346,7 @@ cdef inline void bias_block(
 # ---- dx = dz W^T for few rows -----------------------------------------------------------------------
 
 cdef inline bint few_rows(Py_ssize_t count, Py_ssize_t outputs) noexcept nogil:
-    """Whether sums along the rows of W cost less than its transposed copy: about 3 cycles for each input and row of
+    """Whether sums along the rows of W cost less than turning it: about 3 cycles for each input and row of
     the batch, against 0.3 for each weight. More than some rows would read W from a farther cache too often."""
     return count <= 4 and count * 9 <= outputs
 
@@ -434,29 +382,30 @@ cdef inline void input_block(
             vstore_n(d_x + n * inputs + i, sums, left)
 
 
-# ---- dx = dz W^T for many rows is `forward_block` on this copy --------------------------------------
+# ---- a matrix turned: dx = dz W^T for many rows is a forward product with it ------------------------
 
 cdef inline void transpose(
-    const real *w, real *turned, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t i, Py_ssize_t i_end, Py_ssize_t first,
-    Py_ssize_t last,
+    const real *w, Py_ssize_t ld, real *turned, Py_ssize_t ld_turned, Py_ssize_t rows, Py_ssize_t columns,
 ) noexcept nogil:
-    """turned[j][i] = w[i][j] for rows i .. i_end and columns first .. last of w (rows, columns); turned (columns, rows).
+    """turned[j][i] = w[i][j] for `rows` rows and `columns` columns of w, which lie ld and ld_turned apart.
 
     In squares of vectors; what is left at the edges, value by value.
     """
-    cdef Py_ssize_t whole = i_end - (i_end - i) % LANES
-    cdef Py_ssize_t j, k
-    cdef Py_ssize_t done = first
-    while done + LANES <= last:
-        for k from i <= k < whole by LANES:
-            vtranspose_square(w + k * columns + done, columns, turned + done * rows + k, rows)
-        for j in range(done, done + LANES):
-            for k in range(whole, i_end):
-                turned[j * rows + k] = w[k * columns + j]
+    cdef Py_ssize_t whole = columns - columns % LANES
+    cdef Py_ssize_t i, j, k
+    cdef Py_ssize_t done = 0
+    while done + LANES <= rows:
+        for j from 0 <= j < whole by LANES:
+            for k in range(LANES):
+                vprefetch(w + (done + k) * ld + j + AHEAD * LANES)
+            vtranspose_square(w + done * ld + j, ld, turned + j * ld_turned + done, ld_turned)
+        for i in range(done, done + LANES):
+            for j in range(whole, columns):
+                turned[j * ld_turned + i] = w[i * ld + j]
         done += LANES
-    for j in range(done, last):
-        for k in range(i, i_end):
-            turned[j * rows + k] = w[k * columns + j]
+    for i in range(done, rows):
+        for j in range(columns):
+            turned[j * ld_turned + i] = w[i * ld + j]
 
 
 # ---- long sums, from their pieces -------------------------------------------------------------------

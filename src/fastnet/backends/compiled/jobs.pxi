@@ -44,6 +44,8 @@ cdef struct Job:
     Py_ssize_t rows              # of x, or of the order
     const real **input_rows      # `stride` for each thread
     Py_ssize_t stride
+    real *panels                 # `panel_size` for each thread
+    Py_ssize_t panel_size
     Targets targets
     double *losses
     Py_ssize_t *correct
@@ -76,6 +78,7 @@ cdef Batch _batch(Job *job, Py_ssize_t row, Py_ssize_t count, int part, int part
     cdef Py_ssize_t i
     batch.count, batch.part, batch.parts = count, part, parts
     batch.input_rows = job.input_rows + part * job.stride
+    batch.panel = job.panels + part * job.panel_size
     batch.training, batch.learns, batch.keeps, batch.step = job.training, True, True, job.step
     for i in range(count):
         batch.input_rows[i] = job.x + (order[row + i] if order != NULL else row + i) * inputs

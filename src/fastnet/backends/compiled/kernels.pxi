@@ -30,7 +30,9 @@ def dense_backward_weights(const real[:, ::1] x, const real[:, ::1] d_z, real[:,
     cdef Blocks at = blocks_of(ROWS, x.shape[1], d_z.shape[1], 0, 1)
     with nogil:
         while next_block(&at):
-            weights_block(rows, &d_z[0, 0], &d_weights[0, 0], x.shape[0], d_z.shape[1], &at)
+            weights_block(
+                rows, &d_z[0, at.column], d_z.shape[1], &d_weights[0, 0], x.shape[0], d_z.shape[1], &at
+            )
     free(rows)
 
 
@@ -47,17 +49,16 @@ def dense_backward_input(const real[:, ::1] d_z, const real[:, ::1] weights, rea
     cdef const real **rows = _pointers(d_z)
     cdef Py_ssize_t inputs = weights.shape[0]
     cdef Py_ssize_t outputs = weights.shape[1]
-    cdef real *turned = <real *>malloc(max(inputs * outputs, 1) * sizeof(real))
+    cdef real *panel = <real *>malloc(PANEL * DEPTH * sizeof(real))
     cdef Finish finish = finish_with(NULL, False, NULL)
     cdef Blocks at = blocks_of(ROWS, d_z.shape[0], inputs, 0, 1)
-    if turned == NULL:
+    if panel == NULL:
         free(rows)
         raise MemoryError
     with nogil:
-        transpose(&weights[0, 0], turned, inputs, outputs, 0, inputs, 0, outputs)
         while next_block(&at):
-            forward_block(rows, turned, &d_x[0, 0], &finish, 0, outputs, inputs, &at)
-    free(turned)
+            input_panel(rows, &weights[0, 0], &d_x[0, 0], &finish, inputs, outputs, &at, panel)
+    free(panel)
     free(rows)
 
 

@@ -11,16 +11,19 @@ from libc.string cimport memcpy
 from fastnet.backends.compiled.activations cimport (
     SOFTMAX, Activation, activation_run, slope_needs_input, slope_run, softmax_row, softmax_slope_row,
 )
+from fastnet.backends.compiled.blocks cimport (
+    ALONE, COLUMNS, EVENLY, PANEL, PIECES, ROWS, WHOLE, Blocks, Split, blocks_of, first_term, in_pieces, next_block,
+    split_of, weights_of,
+)
 from fastnet.backends.compiled.gemm cimport (
-    ALONE, COLUMNS, EVENLY, PIECES, ROWS, WHOLE, Blocks, Finish, Split, add_pieces, bias_block, blocks_of, descend_block,
-    few_rows, finish_with, first_term, forward_block, forward_blocks, in_pieces, input_block, next_block, split_of,
-    transpose, weights_block, weights_of,
+    Finish, add_pieces, bias_block, descend_block, few_rows, finish_with, forward_blocks, input_block, weights_block,
 )
 from fastnet.backends.compiled.losses cimport (
     HALF_SQUARED_ERROR, NO_METRIC, SOFTMAX_CROSS_ENTROPY, Loss, Metric, correct_row, cross_entropy_label,
     cross_entropy_row, loss_row,
 )
 from fastnet.backends.compiled.optimizers cimport SGD_PLAIN, Hyper, Rates, is_plain, squares, update_run
+from fastnet.backends.compiled.panels cimport DEPTH, forward_wide, input_panel, slopes_panel
 from fastnet.backends.compiled.pool cimport pool_barrier
 from fastnet.backends.compiled.rng cimport dropout_key, dropout_run, uint32, uint64
 from fastnet.backends.compiled.simd cimport MR, real
@@ -45,7 +48,8 @@ cdef struct Operation:
     bint done                       # relu: by the dense layer before it
     bint undone                     # relu: its slope, by the dense layer after it
     real *pieces                    # of the sums of a small batch; NULL: not of training, or short sums
-    real *turned                    # W^T (O, I) for the gradient of the input; NULL: nobody asks for it
+    bint wide                       # a dense layer: see `is_wide`
+    bint returns                    # a dense layer: somebody asks for the gradient of its input
     Activation activation
     double rate
     int number                      # in the graph
@@ -80,6 +84,7 @@ cdef struct Batch:
     # One step's rows, as one thread sees it.
     Py_ssize_t count
     const real **input_rows
+    real *panel                     # a buffer of this thread, PANEL wide
     bint training                   # dropout is on
     bint learns                     # a backward pass follows
     bint keeps                      # the gradients are wanted, not only the update
@@ -152,11 +157,9 @@ cdef inline Split dense_forward_part(
         result = pieces_part(batch, op, split, rows, weights, z, &finish)
     else:
         at = blocks_of(split, batch.count, op.outputs, batch.part, batch.parts)
+        while op.wide and batch.count > 1 and next_block(&at):
+            forward_wide(rows, weights, z, &finish, op.inputs, op.outputs, &at, batch.panel)
         forward_blocks(rows, batch.count, weights, z, &finish, 0, op.inputs, op.outputs, &at)
-    if batch.learns and op.turned != NULL and not few_rows(batch.count, op.outputs):
-        # Each thread turns the weights that are its own, or as many columns where it has rows of the batch.
-        at = weights_of(COLUMNS if split == ROWS else split, op.inputs, op.outputs, batch.part, batch.parts)
-        transpose(weights, op.turned, op.inputs, op.outputs, at.row, at.row_end, at.column_end, at.last)
     return result
 
 
@@ -319,19 +322,20 @@ cdef inline void dense_backward_part(
 ) noexcept nogil:
     """Gradients of the input, the weights and the bias; then, with `rates`, their update at once.
 
-    The gradient of the input is taken before, or with the transposed copy. Plain descent happens within the
-    product's tiles, unless the gradients are wanted.
+    Plain descent happens within the product's tiles, unless the gradients are wanted.
     """
     cdef const real **rows = rows_of(space, batch, op.source)
     cdef const real *d_z = space.deltas[op.target]
     cdef const real **d_rows = space.rows[op.target + program.buffers]
+    cdef const real *slopes
     cdef Finish finish
+    cdef Py_ssize_t stride = op.outputs
     cdef bint few
     cdef bint descends = (
         rates != NULL and not batch.keeps and op.outputs > 1 and rates.optimizer == SGD_PLAIN and is_plain(rates, True)
     )
     cdef Blocks at
-    if op.turned != NULL:
+    if op.returns:
         at = blocks_of(split, batch.count, op.inputs, batch.part, batch.parts)
         finish = finish_with(NULL, False, space.values[op.source] if op.gated else NULL)
         few = few_rows(batch.count, op.outputs)
@@ -342,17 +346,26 @@ cdef inline void dense_backward_part(
                     &at,
                 )
             else:
-                forward_block(d_rows, op.turned, space.deltas[op.source], &finish, 0, op.outputs, op.inputs, &at)
-        if few and rates != NULL and (split == ROWS or split == COLUMNS):
+                input_panel(
+                    d_rows, program.parameters + op.weights, space.deltas[op.source], &finish, op.inputs, op.outputs, &at,
+                    batch.panel,
+                )
+        if rates != NULL and (split == ROWS or split == COLUMNS):
             pool_barrier(batch.parts)  # before somebody updates weights that others still read
     at = weights_of(split, op.inputs, op.outputs, batch.part, batch.parts)
     while next_block(&at):
+        slopes = d_z + at.column
+        if op.wide and 1 < batch.count <= DEPTH:
+            slopes_panel(d_z, batch.count, op.outputs, &at, batch.panel)
+            slopes, stride = batch.panel, PANEL
         if descends:
-            descend_block(rows, d_z, program.parameters + op.weights, rates.learning_rate, batch.count, op.outputs, &at)
+            descend_block(
+                rows, slopes, stride, program.parameters + op.weights, rates.learning_rate, batch.count, op.outputs, &at
+            )
         elif rates == NULL:
-            weights_block(rows, d_z, program.gradients + op.weights, batch.count, op.outputs, &at)
+            weights_block(rows, slopes, stride, program.gradients + op.weights, batch.count, op.outputs, &at)
         else:
-            weights_update_block(program, rates, rows, d_z, op, batch.count, at)
+            weights_update_block(program, rates, rows, slopes, stride, op, batch.count, at)
     if op.bias >= 0:
         at = blocks_of(ALONE if split == ALONE else COLUMNS, 1, op.outputs, batch.part, batch.parts)
         while next_block(&at):
@@ -362,13 +375,14 @@ cdef inline void dense_backward_part(
 
 
 cdef inline void weights_update_block(
-    Program *program, const Rates *rates, const real **rows, const real *d_z, Operation *op, Py_ssize_t count, Blocks at,
+    Program *program, const Rates *rates, const real **rows, const real *d_z, Py_ssize_t stride, Operation *op,
+    Py_ssize_t count, Blocks at,
 ) noexcept nogil:
     """One block of the gradient of the weights and its update, in strips that are still in the nearest cache."""
     cdef Py_ssize_t end = at.row_end
     while at.row < end:
         at.row_end = min(at.row + UPDATE_ROWS, end)
-        weights_block(rows, d_z, program.gradients + op.weights, count, op.outputs, &at)
+        weights_block(rows, d_z, stride, program.gradients + op.weights, count, op.outputs, &at)
         update_block(program, rates, op.weights, op.outputs, &at, True)
         at.row = at.row_end
 

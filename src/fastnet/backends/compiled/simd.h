@@ -61,6 +61,7 @@ typedef uinteger vbit __attribute__((vector_size(FASTNET_BYTES), aligned(sizeof(
 
 SIMD vreal vload(const real *p) { return *(const vreal *)p; }
 SIMD void vstore(real *p, vreal v) { *(vreal *)p = v; }
+SIMD void vprefetch(const real *p) { __builtin_prefetch(p); } /* p may be anywhere */
 SIMD vreal vset1(real x) { return x - (vreal){0}; } /* not x + 0: that loses the sign of -0 */
 SIMD vreal vdiv(vreal a, vreal b) { return a / b; } /* Cython's own / tests for 0, unless told otherwise */
 

@@ -25,6 +25,7 @@ cdef extern from "simd.h" nogil:
 
     vreal vload(const real *p)
     void vstore(real *p, vreal v)
+    void vprefetch(const real *p)
     vreal vload_n(const real *p, Py_ssize_t n)
     void vstore_n(real *p, vreal v, Py_ssize_t n)
     vreal vfill_n(vreal v, Py_ssize_t n, real fill)

@@ -1,0 +1,103 @@
+"""Blocks: how threads share the result of a layer, and the walk over one thread's part of it."""
+
+from fastnet.backends.compiled.simd cimport LANES, MR, NV, real
+
+cdef enum:
+    ROW_TILES = 4       # for each thread, from which on rows are shared
+    SMALL_BATCH = 48    # rows up to which long sums are made in pieces,
+    LONG_SUM = 256      # and the terms from which a sum is long
+    PIECES = 4          # of a long sum
+    PANEL = NV * LANES  # columns of a panel
+    WIDE = 1 << 16      # bytes of weights from which a layer is wide
+
+cdef enum Split:
+    WHOLE       # every thread may read all of it
+    ALONE       # the first thread has all of it
+    ROWS        # rows, by tiles of MR
+    COLUMNS     # columns, by vectors
+    INPUTS      # columns of activations and rows of weights, by the pieces of a long sum
+    EVENLY      # rows, one by one
+
+cdef struct Blocks:
+    # A walk over the part of a (rows, columns) result that belongs to one thread.
+    Py_ssize_t row, row_end         # the current block: rows ...
+    Py_ssize_t column, column_end   # ... and columns, within one panel of NV vectors
+    Py_ssize_t last                 # one past this thread's last column
+
+
+cdef inline Blocks blocks_of(Split split, Py_ssize_t rows, Py_ssize_t columns, int part, int parts) noexcept nogil:
+    """This thread's part of activations that are split by ROWS, COLUMNS or INPUTS, or done ALONE."""
+    cdef Blocks b
+    cdef Py_ssize_t count
+    b.row, b.row_end = 0, rows
+    b.column_end, b.last = 0, columns
+    if parts == 1:
+        return b  # divisions take as long as the work of a small layer
+    if split == ROWS:
+        count = (rows + MR - 1) // MR
+        b.row, b.row_end = count * part // parts * MR, min(count * (part + 1) // parts * MR, rows)
+    elif split == COLUMNS:
+        count = (columns + LANES - 1) // LANES
+        b.column_end = count * part // parts * LANES
+        b.last = min(count * (part + 1) // parts * LANES, columns)
+    elif split == INPUTS:
+        b.column_end = first_term(columns, PIECES * part // parts)
+        b.last = first_term(columns, PIECES * (part + 1) // parts)
+    elif part > 0:
+        b.row_end = 0
+    return b
+
+
+cdef inline Blocks weights_of(Split split, Py_ssize_t inputs, Py_ssize_t outputs, int part, int parts) noexcept nogil:
+    """This thread's part of a layer's weights, their gradients and their update."""
+    cdef Blocks b = blocks_of(ROWS if split == INPUTS else split, inputs, outputs, part, parts)
+    if split == INPUTS and parts > 1:
+        b.row, b.row_end = first_term(inputs, PIECES * part // parts), first_term(inputs, PIECES * (part + 1) // parts)
+    return b
+
+
+cdef inline Py_ssize_t first_term(Py_ssize_t terms, Py_ssize_t piece) noexcept nogil:
+    """First term of a piece of a long sum; that of the next piece is its end."""
+    return terms * piece // PIECES
+
+
+cdef inline bint in_pieces(Py_ssize_t count, Py_ssize_t inputs) noexcept nogil:
+    """Whether the sums of a forward pass of training are made in pieces, which are then added up in order.
+
+    With few rows, threads that share the sums have each their own rows of the weights, in one piece of memory. If they
+    shared the columns, what one core fetches ahead would be the other's. It does not depend on the number of threads,
+    so the bits do not, either.
+    """
+    return count <= SMALL_BATCH and inputs >= LONG_SUM
+
+
+cdef inline bint is_wide(Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:
+    """Whether a layer's products go through its weights in panels, see `panels`, and threads share it by columns, so
+    that each fills panels of its own."""
+    return inputs * outputs >= WIDE // <Py_ssize_t>sizeof(real) and inputs >= PANEL and outputs >= PANEL
+
+
+cdef inline Split split_of(
+    double worth, Py_ssize_t count, Py_ssize_t inputs, Py_ssize_t outputs, int parts,
+) noexcept nogil:
+    """How threads share a dense layer of a batch of `count` rows: its products, and the update of its weights.
+
+    Below `worth` multiply-adds one thread is faster alone, as the weights stay in its cache. With few rows the same
+    holds of each thread's inputs: it has the same ones in the forward pass, on the way back and in the update.
+    """
+    cdef double work = <double>count * inputs * outputs
+    if work < worth:
+        return ALONE
+    if in_pieces(count, inputs):
+        return INPUTS
+    if count > (ROW_TILES * parts - 1) * MR and not is_wide(inputs, outputs):
+        return ROWS
+    # Where a row of weights does not end with a cache line, threads share lines, not only neighbourhoods.
+    return ALONE if outputs % LANES != 0 and work < 4 * worth else COLUMNS
+
+
+cdef inline bint next_block(Blocks *b) noexcept nogil:
+    """Step to this thread's next block; False where there is none."""
+    b.column = b.column_end
+    b.column_end = min(b.column + NV * LANES, b.last)
+    return b.column < b.column_end and b.row < b.row_end

@@ -1,0 +1,76 @@
+"""Products with matrices that are put together anew, panel by panel, while they are read.
+
+The lines of a wide matrix lie far from one another, each in another page and often in the same place of a cache, where
+they drive one another out. So the lines of one panel, NV vectors wide and at most DEPTH deep, are put one after the
+other into a buffer of each thread, and stay in its cache while the rows of the batch go by (Goto and van de Geijn,
+"Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34, 2008). So is W^T, which nobody has, turned panel by
+panel. The sums are made in the same order as elsewhere.
+"""
+
+from fastnet.backends.compiled.blocks cimport PANEL, Blocks
+from fastnet.backends.compiled.gemm cimport (
+    Finish, Lines, finish_with, forward_block, forward_panel, forward_tile, lines_of, transpose,
+)
+from fastnet.backends.compiled.simd cimport LANES, NV, real, vload, vstore
+
+cdef enum:
+    DEPTH = 1024  # most lines of a panel
+
+
+cdef inline void forward_wide(
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
+    real *panel,
+) noexcept nogil:
+    """One block of c = rows b; b (terms, ld), c (N, ld). The first tile fills the panel as it goes."""
+    cdef Finish nothing = finish_with(NULL, False, NULL)
+    cdef const Finish *now
+    cdef Blocks rest = at[0]
+    cdef Py_ssize_t term = 0
+    cdef Py_ssize_t end
+    cdef Lines lines
+    if at.column_end - at.column < PANEL or at.row_end - at.row < 12:
+        forward_block(rows, b, c, finish, 0, terms, ld, at)
+        return
+    rest.row += 6
+    while term < terms:
+        end = min(term + DEPTH, terms)
+        now = finish if end == terms else &nothing
+        lines = lines_of(b + term * ld + at.column, ld, term, end, term > 0)
+        forward_tile(rows, &lines, c, now, at.row, at.column, ld, LANES, 6, NV, True, panel)
+        lines = lines_of(panel, PANEL, term, end, term > 0)
+        forward_panel(rows, &lines, c, now, ld, &rest)
+        term = end
+
+
+cdef inline void input_panel(
+    const real **rows, const real *w, real *d_x, const Finish *finish, Py_ssize_t inputs, Py_ssize_t outputs, Blocks *at,
+    real *panel,
+) noexcept nogil:
+    """One block of d_x = rows w^T for more than some rows; w (inputs, outputs), d_x (N, inputs)."""
+    cdef Finish nothing = finish_with(NULL, False, NULL)
+    cdef Py_ssize_t term = 0
+    cdef Py_ssize_t end
+    cdef Lines lines
+    while True:
+        end = min(term + DEPTH, outputs)
+        transpose(w + at.column * outputs + term, outputs, panel, PANEL, at.column_end - at.column, end - term)
+        lines = lines_of(panel, PANEL, term, end, term > 0)
+        forward_panel(rows, &lines, d_x, finish if end == outputs else &nothing, inputs, at)
+        if end == outputs:
+            return
+        term = end
+
+
+cdef inline void slopes_panel(
+    const real *d_z, Py_ssize_t count, Py_ssize_t ld, Blocks *at, real *panel
+) noexcept nogil:
+    """The columns of d_z (count, ld) that one block of the gradient of the weights needs, together."""
+    cdef Py_ssize_t n, o
+    cdef int v
+    for n in range(count):
+        if at.column_end - at.column == PANEL:
+            for v in range(NV):
+                vstore(panel + n * PANEL + v * LANES, vload(d_z + n * ld + at.column + v * LANES))
+        else:
+            for o in range(at.column_end - at.column):
+                panel[n * PANEL + o] = d_z[n * ld + at.column + o]
