@@ -83,6 +83,27 @@ def test_other_calls_give_the_same_bits_on_all_threads(compiled: ModuleType, dty
     assert result(3) == one
 
 
+@pytest.mark.parametrize("widths", [(129, 65), (600, 257)])
+def test_single_rows_in_a_burst_give_the_same_bits(
+    compiled: ModuleType, dtype: str, widths: tuple[int, ...]
+) -> None:
+    """Of many calls that follow one another, threads take the later ones together."""
+    graph = lowered([*(Dense(width, "relu") for width in widths), Dense(10, "softmax")], 500)
+    task = Task(graph, "cross_entropy", dtype, 40, labels=True)
+    rows = [np.array(row) for row in task.x]
+    expected = [task.executor(compiled, threads=1).predict_row(row).tobytes() for row in rows]
+    for threads in (2, 3):
+        executor = task.executor(compiled, threads=threads)
+        for _ in range(5):
+            assert [executor.predict_row(row).tobytes() for row in rows] == expected
+        rows[7][3] = np.nan
+        for row in rows[:7]:
+            executor.predict_row(row)
+        with pytest.raises(ValueError, match="finite"):
+            executor.predict_row(rows[7])
+        rows[7][3] = task.x[7, 3]
+
+
 # Inputs and widths of layers, and rows of a batch; "long" has sums that a small batch makes in pieces, and
 # "deep" sums of more terms than a panel has lines.
 SHARED = {"wide": (3, 257, 130, 5), "long": (300, 33, 270, 10, 4), "deep": (1030, 70, 1030, 4)}

@@ -17,7 +17,7 @@ cdef class Executor:
     cdef readonly object graph, parameters, gradients, state
     cdef readonly Py_ssize_t batch_size
     cdef int threads
-    cdef double prediction_worth, training_worth
+    cdef double prediction_worth, row_worth, training_worth
     cdef double operations              # multiply-adds of one row, forward
     cdef Py_ssize_t inputs, outputs
     cdef object lock, empty, dtype, x, __weakref__
@@ -31,6 +31,10 @@ cdef class Executor:
     cdef Py_ssize_t last_count
     cdef bint last_training
     cdef uint64 last_step
+    cdef double row_end                 # when the last predict_row ended
+    cdef int row_calls                  # that followed one another, until then,
+    cdef int row_naps                   # and of these, how many threads slept in
+    cdef double row_alone_until         # when several threads are tried again for it
     cdef double steps, naps             # of several threads, since we last looked
     cdef double alone_until             # when to try several threads again, and
     cdef double alone_for               # how long that was: longer each time that it fails
@@ -46,6 +50,7 @@ cdef class Executor:
         self.graph, self.parameters, self.gradients, self.state = graph, parameters, gradients, state
         self.batch_size, self.threads = batch_size, min(threads, <int>POOL_MOST)
         self.prediction_worth = PREDICTION_WORTH if threads_from is None else threads_from
+        self.row_worth = ROW_WORTH if threads_from is None else threads_from
         self.training_worth = TRAINING_WORTH if threads_from is None else threads_from
         p.layer_worth = LAYER_WORTH if threads_from is None else threads_from / 2
         self.lock = threading.Lock()
@@ -283,12 +288,7 @@ cdef class Executor:
     def predict_row(self, x):
         """The output (O,) for one row (I,), or None where x is not just an array of the right kind."""
         cdef Py_buffer view, output
-        cdef unsigned long long mode
-        cdef Batch batch
-        cdef const real *values
-        cdef const real **rows
-        cdef real sum = 0
-        cdef Py_ssize_t i
+        cdef Job job
         cdef bint fits
         if not PyObject_CheckBuffer(x):
             return None
@@ -303,26 +303,41 @@ cdef class Executor:
         if not fits:
             PyBuffer_Release(&view)
             return None
-        values = <const real *>view.buf
         # The result is made before, and nothing in the section calls Python: no other thread comes in between.
         result = self.empty(self.outputs, self.dtype)
         PyObject_GetBuffer(result, &output, PyBUF_WRITABLE)
-        with cython.critical_section(self):
-            mode = fastnet_flush()
-            sum = _not_finite(values, self.inputs)
-            batch.count, batch.part, batch.parts = 1, 0, 1
-            batch.training = batch.learns = batch.keeps = False
-            batch.step = 0
-            batch.input_rows = &values
-            forward(&self.program, &self.row_space, &batch, self.program.count)
-            rows = rows_of(&self.row_space, &batch, self.program.output)
-            memcpy(output.buf, rows[0], self.outputs * sizeof(real))
-            fastnet_restore(mode)
+        job = self._job(<const real *>view.buf, 1)
+        job.spaces, job.out = &self.row_space, <real *>output.buf
+        if self.threads == 1 or self.operations < self.row_worth:
+            with cython.critical_section(self):
+                _row_job(&job, 0, 1)
+        else:
+            with self.lock, nogil:
+                self._run_row(&job)
         PyBuffer_Release(&output)
         PyBuffer_Release(&view)
-        if sum != 0:
+        if not job.finite:
             raise ValueError("x must be finite, but holds NaN or infinity")
         return result
+
+    cdef void _run_row(self, Job *job) noexcept nogil:
+        """Several threads only where one call follows another: to wake one takes longer than most networks.
+
+        Once they are awake, they stay so for a while. If they fall asleep during calls, others want the cores.
+        """
+        cdef double now = pool_seconds()
+        cdef unsigned naps = pool_naps()
+        if now - self.row_end > BURST_GAP:
+            self.row_calls = 0
+        self.row_calls += 1
+        if self.row_calls <= BURST or now < self.row_alone_until:
+            _row_job(job, 0, 1)
+        else:
+            pool_run(_row_job, job, self.threads)
+            self.row_naps = self.row_naps + 1 if pool_naps() != naps else 0
+            if self.row_naps == 3:  # the first one may have been the waking
+                self.row_naps, self.row_alone_until = 0, now + 1
+        self.row_end = pool_seconds()
 
     def evaluate(self, const real[:, ::1] x, y, const real[::1] sample_weight=None):
         """Loss as (sum, norm), and (correct, total) of the metric, without dropout."""

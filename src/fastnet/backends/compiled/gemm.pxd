@@ -16,7 +16,8 @@ from fastnet.backends.compiled.simd cimport (
 )
 
 cdef enum:
-    AHEAD = 16  # lines of a wide matrix that are fetched before they are needed
+    AHEAD = 16      # lines of a wide matrix that are fetched before they are needed
+    FAR = 1 << 19   # bytes of a matrix from which on it is read line by line for a single row
 
 # ---- z = x W + b ------------------------------------------------------------------------------------
 
@@ -187,6 +188,42 @@ cdef inline void forward_block(
         forward_panel(rows, &lines, c, finish, ld, at)
 
 
+cdef inline void forward_single(
+    const real *x, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld,
+    Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    """Columns first .. last, whole vectors, of c = x b for a single row x and a matrix that comes from far away: eight
+    lines at a time, from end to end, with the next eight under way. The sums have the same order as in a tile."""
+    cdef vreal sums
+    cdef vreal element[8]
+    cdef const real *line
+    cdef Py_ssize_t k, o
+    cdef int i, lines
+    k = term
+    while True:
+        lines = <int>min(<Py_ssize_t>8, end - k)
+        for i in range(8):
+            element[i] = vset1(x[k + i] if i < lines else 0)
+        for o from first <= o < last by LANES:
+            sums = vload(c + o) if k > term else vset1(0)
+            line = b + k * ld + o
+            if lines == 8:
+                for i in range(8):
+                    sums = sums + element[i] * vload(line + i * ld)
+            else:
+                for i in range(lines):
+                    sums = sums + element[i] * vload(line + i * ld)
+            if k + lines == end:
+                if finish.bias != NULL:
+                    sums = sums + vload(finish.bias + o)
+                if finish.rectifies:
+                    sums = vmax(vset1(0), sums)
+            vstore(c + o, sums)
+        k += lines
+        if k == end:
+            return
+
+
 cdef inline void forward_blocks(
     const real **rows, Py_ssize_t count, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t end,
     Py_ssize_t ld, Blocks *at,
@@ -194,7 +231,12 @@ cdef inline void forward_blocks(
     """All of this thread's blocks, for a batch of `count` rows. A single one has twice as wide panels, so that b is read
     in longer runs and more sums are under way."""
     cdef Py_ssize_t wide = 8 * LANES
+    cdef Py_ssize_t whole
     cdef Lines lines
+    if count == 1 and at.row < at.row_end and (end - term) * ld >= FAR // <Py_ssize_t>sizeof(real):
+        whole = at.last - (at.last - at.column_end) % LANES
+        forward_single(rows[0], b, c, finish, term, end, ld, at.column_end, whole)
+        at.column_end = whole
     while count == 1 and at.row < at.row_end and at.column_end + wide <= at.last:
         lines = lines_of(b + term * ld + at.column_end, ld, term, end, False)
         forward_tile(rows, &lines, c, finish, 0, at.column_end, ld, LANES, 1, 8, True, NULL)

@@ -3,9 +3,14 @@
 
 cdef enum:
     PREDICT_ROWS = 96           # that a thread takes through the whole network at a time: activations stay in its cache
-    PREDICTION_WORTH = 2000000  # multiply-adds of a call from which threads are woken: some 20 us
+    PREDICTION_WORTH = 2000000  # multiply-adds of a call from which threads are woken: some 20 us;
+    ROW_WORTH = 100000          # of a single row, in the
+    BURST = 8                   # calls, and more, that follow one another
     LAYER_WORTH = 96000         # multiply-adds of a dense layer, forward, from which threads share it in training
     TRAINING_WORTH = 200000     # multiply-adds of a step in such layers, from which threads are used
+
+
+cdef double BURST_GAP = 1e-4    # seconds within which the next call does
 
 
 cdef class _Data:
@@ -220,6 +225,26 @@ cdef real _not_finite(const real *x, Py_ssize_t count) noexcept nogil:
         one = one - one
         sums = one if i == 0 else sums + one
     return vsum(sums) if count else sum
+
+
+cdef void _row_job(void *context, int part, int parts) noexcept nogil:
+    """All threads take a single row through the network together."""
+    cdef Job *job = <Job *>context
+    cdef unsigned long long mode = fastnet_flush()
+    cdef Py_ssize_t outputs = job.program.sizes[job.program.output]
+    cdef const real **rows
+    cdef Batch batch
+    batch.count, batch.part, batch.parts = 1, part, parts
+    batch.input_rows = &job.x
+    batch.training = batch.learns = batch.keeps = False
+    batch.step = 0
+    forward(job.program, job.spaces, &batch, job.program.count)
+    pool_barrier(parts)
+    if part == 0:
+        job.finite = _not_finite(job.x, job.program.sizes[0]) == 0
+        rows = rows_of(job.spaces, &batch, job.program.output)
+        memcpy(job.out, rows[0], outputs * sizeof(real))
+    fastnet_restore(mode)
 
 
 cdef void _predict_job(void *context, int part, int parts) noexcept nogil:
