@@ -365,6 +365,56 @@ cdef inline void descend_block(
     weights_panel(rows, d_z, stride, weights, rate, terms, ld, at, True)
 
 
+cdef inline forced descend_ahead_tile(
+    const real *x, const real *d_z, real *weights, real rate, const real *next, real *z,
+    Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld, Py_ssize_t tail, int V, bint full,
+) noexcept nogil:
+    """Rows term .. end of weights -= rate x^T d_z, for a single row x; z = the sum of these rows, each times its `next`."""
+    cdef vreal acc[8]
+    cdef vreal slope[8]
+    cdef vreal line, element, then
+    cdef Py_ssize_t k
+    cdef int v
+    weights += term * ld
+    for v in range(V):
+        acc[v] = vset1(0)
+        slope[v] = vload(d_z + v * LANES) if full or v < V - 1 else vload_n(d_z + v * LANES, tail)
+    for k in range(term, end):
+        element, then = vset1(x[k]), vset1(next[k])
+        for v in range(V):
+            line = vload(weights + v * LANES) if full or v < V - 1 else vload_n(weights + v * LANES, tail)
+            line = line - vset1(rate) * (element * slope[v])
+            if full or v < V - 1:
+                vstore(weights + v * LANES, line)
+            else:
+                vstore_n(weights + v * LANES, line, tail)
+            acc[v] = acc[v] + then * line
+        weights += ld
+    for v in range(V):
+        if full or v < V - 1:
+            vstore(z + v * LANES, acc[v])
+        else:
+            vstore_n(z + v * LANES, acc[v], tail)
+
+
+cdef inline void descend_ahead(
+    const real *x, const real *d_z, real *weights, real rate, const real *next, real *z,
+    Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld,
+) noexcept nogil:
+    """Plain descent of these rows of the weights (I, ld) for a batch of the single row x, and their part of the next
+    batch's forward product, z (ld,): so weights are read once for both."""
+    cdef Py_ssize_t column = 0
+    while column + 2 * NV * LANES <= ld:
+        descend_ahead_tile(x, d_z + column, weights + column, rate, next, z + column, term, end, ld, LANES, 2 * NV, True)
+        column += 2 * NV * LANES
+    while column < ld:
+        descend_ahead_tile(
+            x, d_z + column, weights + column, rate, next, z + column, term, end, ld,
+            min(<Py_ssize_t>LANES, ld - column), 1, False,
+        )
+        column += LANES
+
+
 cdef inline void bias_block(
     const real *d_z, real *d_bias, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
 ) noexcept nogil:

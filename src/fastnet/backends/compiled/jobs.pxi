@@ -85,6 +85,7 @@ cdef Batch _batch(Job *job, Py_ssize_t row, Py_ssize_t count, int part, int part
     batch.input_rows = job.input_rows + part * job.stride
     batch.panel = job.panels + part * job.panel_size
     batch.training, batch.learns, batch.keeps, batch.step = job.training, True, True, job.step
+    batch.next, batch.begun = NULL, False
     for i in range(count):
         batch.input_rows[i] = job.x + (order[row + i] if order != NULL else row + i) * inputs
     return batch
@@ -107,18 +108,20 @@ cdef bint _losses(Job *job, Batch *batch, Py_ssize_t row, double *value, double 
     return isfinite(value[0])
 
 
-cdef void _learn(Job *job, Batch *batch, double learning_rate, bint updates) noexcept nogil:
-    """Backward, and the update: layer by layer, unless the norm of the whole gradient must be known first."""
+cdef bint _learn(Job *job, Batch *batch, double learning_rate, bint updates) noexcept nogil:
+    """Backward, and the update: layer by layer, unless the norm of the whole gradient must be known first. Returns
+    whether the next batch is begun."""
     cdef opt.Hyper *hyper = &job.program.hyper
     cdef opt.Rates rates
     if updates and hyper.clip_norm == 0:
         rates = opt.rates_of(hyper, learning_rate, <double>batch.step, 1)
         backward(job.program, job.spaces, batch, &rates)
-        return
+        return begins_next(job.program, job.spaces, batch, &rates)
     backward(job.program, job.spaces, batch, NULL)
     if updates:
         pool_barrier(batch.parts)
         _update(job, batch, learning_rate)
+    return False
 
 
 cdef void _update(Job *job, Batch *batch, double learning_rate) noexcept nogil:
@@ -145,9 +148,11 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
     cdef Py_ssize_t i, right
     cdef double value, norm
     cdef bint last
+    cdef bint begun = False
     cdef Batch batch
     while row < job.rows:
         batch = _batch(job, row, min(job.batch_size, job.rows - row), part, parts)
+        batch.begun = begun
         step += 1
         batch.step = step
         if not _losses(job, &batch, row, &value, &norm):
@@ -158,7 +163,9 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
         # that step stay for whoever looks at them.
         last = job.last
         batch.keeps = last or job.program.keeps_gradients
-        _learn(job, &batch, job.learning_rates[row // job.batch_size], True)
+        if job.batch_size == 1 and not last:
+            batch.next = job.x + job.targets.order[row + 1] * job.program.sizes[0]
+        begun = _learn(job, &batch, job.learning_rates[row // job.batch_size], True)
         row += batch.count
         if part == 0:
             job.progress[STEP] = <double>step
@@ -171,7 +178,8 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
                     right += job.correct[i]
                 job.progress[CORRECT] += <double>right
                 job.progress[TOTAL] += <double>(batch.count * (1 if job.program.metric == los.ARGMAX else width))
-        pool_barrier(parts)
+        if not begun:  # else each thread goes on with what it wrote itself, up to the next barrier
+            pool_barrier(parts)
         if last:
             break
     fastnet_restore(mode)

@@ -16,7 +16,8 @@ from fastnet.backends.compiled.blocks cimport (
     split_of, weights_of,
 )
 from fastnet.backends.compiled.gemm cimport (
-    Finish, add_pieces, bias_block, descend_block, few_rows, finish_with, forward_blocks, input_block, weights_block,
+    Finish, add_pieces, bias_block, descend_ahead, descend_block, few_rows, finish_with, forward_blocks, input_block,
+    weights_block,
 )
 from fastnet.backends.compiled.losses cimport (
     HALF_SQUARED_ERROR, NO_METRIC, SOFTMAX_CROSS_ENTROPY, Loss, Metric, correct_row, cross_entropy_label,
@@ -84,6 +85,8 @@ cdef struct Batch:
     # One step's rows, as one thread sees it.
     Py_ssize_t count
     const real **input_rows
+    const real *next                # the only row of the next batch, which follows at once; or NULL
+    bint begun                      # this batch's first product was made along with the last batch's update
     real *panel                     # a buffer of this thread, PANEL wide
     bint training                   # dropout is on
     bint learns                     # a backward pass follows
@@ -113,6 +116,13 @@ cdef inline Py_ssize_t first_row(Batch *batch, Split split, int part) noexcept n
     if split == ALONE:
         return batch.count if part > 0 else 0
     return share(batch.count, part, batch.parts)
+
+
+cdef inline Py_ssize_t first_piece(Batch *batch, Split split, int part) noexcept nogil:
+    """First piece of a part's long sums; that of the next part is its end."""
+    if split == ALONE:
+        return PIECES if part > 0 else 0
+    return share(PIECES, part, batch.parts)
 
 
 cdef inline Split split_of_layer(Program *program, Batch *batch, Operation *op) noexcept nogil:
@@ -154,7 +164,7 @@ cdef inline Split dense_forward_part(
     cdef Split result = split
     cdef Blocks at
     if batch.learns and in_pieces(batch.count, op.inputs):
-        result = pieces_part(batch, op, split, rows, weights, z, &finish)
+        result = pieces_part(batch, op, split, rows, weights, z, &finish, batch.begun and op == program.ops)
     else:
         at = blocks_of(split, batch.count, op.outputs, batch.part, batch.parts)
         while op.wide and batch.count > 1 and next_block(&at):
@@ -165,16 +175,15 @@ cdef inline Split dense_forward_part(
 
 cdef inline Split pieces_part(
     Batch *batch, Operation *op, Split split, const real **rows, const real *weights, real *z, const Finish *finish,
+    bint begun,
 ) noexcept nogil:
-    """The forward product of a small batch, its long sums from their pieces."""
+    """The forward product of a small batch, its long sums from their pieces, which are there if `begun`."""
     cdef Finish nothing = finish_with(NULL, False, NULL)
     cdef Py_ssize_t size = batch.count * op.outputs
-    cdef Py_ssize_t piece = PIECES * batch.part // batch.parts
-    cdef Py_ssize_t end = PIECES * (batch.part + 1) // batch.parts
+    cdef Py_ssize_t piece = first_piece(batch, split, batch.part)
+    cdef Py_ssize_t end = first_piece(batch, split, batch.part + 1)
     cdef Blocks at
-    if split == ALONE:
-        piece, end = 0, PIECES if batch.part == 0 else 0
-    while piece < end:
+    while piece < end and not begun:
         at = blocks_of(ROWS, batch.count, op.outputs, 0, 1)
         forward_blocks(
             rows, batch.count, weights, op.pieces + piece * size, &nothing,
@@ -317,6 +326,35 @@ cdef inline void loss_part(
 
 # ---- backward ---------------------------------------------------------------------------------------
 
+cdef inline bint descends(Batch *batch, Operation *op, const Rates *rates) noexcept nogil:
+    """Whether the weights are changed without their gradient being written: plain descent."""
+    return (
+        rates != NULL and not batch.keeps and op.outputs > 1 and rates.optimizer == SGD_PLAIN and is_plain(rates, True)
+    )
+
+
+cdef inline bint begins_next(Program *program, Workspace *space, Batch *batch, const Rates *rates) noexcept nogil:
+    """Whether the next batch's first product is made with this batch's update: a single row follows a single row, and
+    first comes a layer whose sums are made in pieces."""
+    cdef Operation *op = program.ops
+    return (
+        batch.next != NULL and program.trained > 0 and op.kind == DENSE and space.values[op.source] == NULL
+        and op.pieces != NULL and descends(batch, op, rates)
+    )
+
+
+cdef inline void descend_and_begin(
+    Program *program, Workspace *space, Batch *batch, Operation *op, Split split, const Rates *rates,
+) noexcept nogil:
+    """The descent of the first layer's weights, piece by piece, with the next batch's product."""
+    cdef Py_ssize_t piece
+    for piece in range(first_piece(batch, split, batch.part), first_piece(batch, split, batch.part + 1)):
+        descend_ahead(
+            batch.input_rows[0], space.deltas[op.target], program.parameters + op.weights, rates.learning_rate, batch.next,
+            op.pieces + piece * op.outputs, first_term(op.inputs, piece), first_term(op.inputs, piece + 1), op.outputs,
+        )
+
+
 cdef inline void dense_backward_part(
     Program *program, Workspace *space, Batch *batch, Operation *op, Split split, const Rates *rates,
 ) noexcept nogil:
@@ -331,9 +369,6 @@ cdef inline void dense_backward_part(
     cdef Finish finish
     cdef Py_ssize_t stride = op.outputs
     cdef bint few
-    cdef bint descends = (
-        rates != NULL and not batch.keeps and op.outputs > 1 and rates.optimizer == SGD_PLAIN and is_plain(rates, True)
-    )
     cdef Blocks at
     if op.returns:
         at = blocks_of(split, batch.count, op.inputs, batch.part, batch.parts)
@@ -353,12 +388,15 @@ cdef inline void dense_backward_part(
         if rates != NULL and (split == ROWS or split == COLUMNS):
             pool_barrier(batch.parts)  # before somebody updates weights that others still read
     at = weights_of(split, op.inputs, op.outputs, batch.part, batch.parts)
+    if op == program.ops and begins_next(program, space, batch, rates):
+        descend_and_begin(program, space, batch, op, split, rates)
+        at.last = 0
     while next_block(&at):
         slopes = d_z + at.column
         if op.wide and 1 < batch.count <= DEPTH:
             slopes_panel(d_z, batch.count, op.outputs, &at, batch.panel)
             slopes, stride = batch.panel, PANEL
-        if descends:
+        if descends(batch, op, rates):
             descend_block(
                 rows, slopes, stride, program.parameters + op.weights, rates.learning_rate, batch.count, op.outputs, &at
             )
