@@ -365,14 +365,16 @@ cdef inline void descend_block(
     weights_panel(rows, d_z, stride, weights, rate, terms, ld, at, True)
 
 
-cdef inline forced descend_ahead_tile(
+cdef inline forced descend_row_tile(
     const real *x, const real *d_z, real *weights, real rate, const real *next, real *z,
-    Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld, Py_ssize_t tail, int V, bint full,
+    Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld, Py_ssize_t tail, int V, bint full, bint ahead,
 ) noexcept nogil:
-    """Rows term .. end of weights -= rate x^T d_z, for a single row x; z = the sum of these rows, each times its `next`."""
+    """Rows term .. end of weights -= rate x^T d_z, for a single row x; with `ahead`, z = the sum of these rows, each times
+    its `next`."""
     cdef vreal acc[8]
     cdef vreal slope[8]
-    cdef vreal line, element, then
+    cdef vreal line, element
+    cdef vreal then = vset1(0)
     cdef Py_ssize_t k
     cdef int v
     weights += term * ld
@@ -380,7 +382,9 @@ cdef inline forced descend_ahead_tile(
         acc[v] = vset1(0)
         slope[v] = vload(d_z + v * LANES) if full or v < V - 1 else vload_n(d_z + v * LANES, tail)
     for k in range(term, end):
-        element, then = vset1(x[k]), vset1(next[k])
+        element = vset1(x[k])
+        if ahead:
+            then = vset1(next[k])
         for v in range(V):
             line = vload(weights + v * LANES) if full or v < V - 1 else vload_n(weights + v * LANES, tail)
             line = line - vset1(rate) * (element * slope[v])
@@ -388,31 +392,53 @@ cdef inline forced descend_ahead_tile(
                 vstore(weights + v * LANES, line)
             else:
                 vstore_n(weights + v * LANES, line, tail)
-            acc[v] = acc[v] + then * line
+            if ahead:
+                acc[v] = acc[v] + then * line
         weights += ld
-    for v in range(V):
+    for v in range(V if ahead else 0):
         if full or v < V - 1:
             vstore(z + v * LANES, acc[v])
         else:
             vstore_n(z + v * LANES, acc[v], tail)
 
 
+cdef inline forced descend_row_columns(
+    const real *x, const real *d_z, real *w, real rate, const real *next, real *z,
+    Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld, Py_ssize_t column, Py_ssize_t last, bint ahead,
+) noexcept nogil:
+    cdef Py_ssize_t vectors, tail
+    while column + 2 * NV * LANES <= last:
+        descend_row_tile(x, d_z + column, w + column, rate, next, z + column, term, end, ld, 0, 2 * NV, True, ahead)
+        column += 2 * NV * LANES
+    while column < last:
+        vectors = min(<Py_ssize_t>NV, (last - column + LANES - 1) // LANES)
+        tail = min(<Py_ssize_t>LANES, last - column - (vectors - 1) * LANES)
+        if vectors == 1:
+            descend_row_tile(x, d_z + column, w + column, rate, next, z + column, term, end, ld, tail, 1, False, ahead)
+        elif vectors == 2:
+            descend_row_tile(x, d_z + column, w + column, rate, next, z + column, term, end, ld, tail, 2, False, ahead)
+        elif NV > 2 and vectors == 3:
+            descend_row_tile(x, d_z + column, w + column, rate, next, z + column, term, end, ld, tail, 3, False, ahead)
+        elif NV > 2 and vectors == 4:
+            descend_row_tile(x, d_z + column, w + column, rate, next, z + column, term, end, ld, tail, 4, False, ahead)
+        column += vectors * LANES
+
+
+cdef inline void descend_row(
+    const real *x, const real *d_z, real *weights, real rate, Py_ssize_t ld, Blocks *at,
+) noexcept nogil:
+    """Plain descent of all of this thread's blocks of weights (I, ld), for a batch of the single row x."""
+    descend_row_columns(x, d_z, weights, rate, NULL, NULL, at.row, at.row_end, ld, at.column_end, at.last, False)
+    at.column_end = at.last
+
+
 cdef inline void descend_ahead(
     const real *x, const real *d_z, real *weights, real rate, const real *next, real *z,
     Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld,
 ) noexcept nogil:
-    """Plain descent of these rows of the weights (I, ld) for a batch of the single row x, and their part of the next
-    batch's forward product, z (ld,): so weights are read once for both."""
-    cdef Py_ssize_t column = 0
-    while column + 2 * NV * LANES <= ld:
-        descend_ahead_tile(x, d_z + column, weights + column, rate, next, z + column, term, end, ld, LANES, 2 * NV, True)
-        column += 2 * NV * LANES
-    while column < ld:
-        descend_ahead_tile(
-            x, d_z + column, weights + column, rate, next, z + column, term, end, ld,
-            min(<Py_ssize_t>LANES, ld - column), 1, False,
-        )
-        column += LANES
+    """The same for rows term .. end of the weights, and their part of the next batch's forward product, z (ld,): so
+    weights are read once for both."""
+    descend_row_columns(x, d_z, weights, rate, next, z, term, end, ld, 0, ld, True)
 
 
 cdef inline void bias_block(

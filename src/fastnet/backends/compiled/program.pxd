@@ -16,8 +16,8 @@ from fastnet.backends.compiled.blocks cimport (
     split_of, weights_of,
 )
 from fastnet.backends.compiled.gemm cimport (
-    Finish, add_pieces, bias_block, descend_ahead, descend_block, few_rows, finish_with, forward_blocks, input_block,
-    weights_block,
+    Finish, add_pieces, bias_block, descend_ahead, descend_block, descend_row, few_rows, finish_with, forward_blocks,
+    input_block, weights_block,
 )
 from fastnet.backends.compiled.losses cimport (
     HALF_SQUARED_ERROR, NO_METRIC, SOFTMAX_CROSS_ENTROPY, Loss, Metric, correct_row, cross_entropy_label,
@@ -391,6 +391,8 @@ cdef inline void dense_backward_part(
     if op == program.ops and begins_next(program, space, batch, rates):
         descend_and_begin(program, space, batch, op, split, rates)
         at.last = 0
+    elif batch.count == 1 and descends(batch, op, rates):
+        descend_row(rows[0], d_z, program.parameters + op.weights, rates.learning_rate, op.outputs, &at)
     while next_block(&at):
         slopes = d_z + at.column
         if op.wide and 1 < batch.count <= DEPTH:
