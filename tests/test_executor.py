@@ -151,6 +151,14 @@ def test_wide_layers(kernels: ModuleType, dtype: str, rows: int, optimizer: Opti
     check(kernels, functools.partial(Task, graph, "huber", dtype, rows=rows, **options), one_batch)
 
 
+@pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.1, momentum=0.5)], ids=str)
+def test_wide_layers_of_large_batches(kernels: ModuleType, dtype: str, optimizer: Optimizer) -> None:
+    """Of more rows than a panel has lines."""
+    graph = lowered([Dense(130, "relu"), Dense(3)], 140)
+    options: dict[str, Any] = {"rows": 1100, "batch_size": 1090, "optimizer": optimizer}
+    check(kernels, functools.partial(Task, graph, "huber", dtype, **options), some_epochs)
+
+
 @pytest.mark.parametrize(
     "options",
     [{}, {"weight_decay": 0.02}, {"clip_norm": 0.05}, {"clip_value": 0.01, "weight_decay": 0.1}],

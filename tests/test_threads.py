@@ -112,7 +112,7 @@ BATCHES = (1, 2, 5, 9, 47, 49, 100)
 
 @pytest.mark.parametrize("threads_from", [0, 20_000, 200_000])
 @pytest.mark.parametrize(
-    ("net", "rows"), [*product(["wide", "long"], BATCHES), ("deep", 5), ("deep", 49), ("deep", 66)]
+    ("net", "rows"), [*product(["wide", "long"], BATCHES), ("deep", 5), ("deep", 49), ("wide", 1030)]
 )
 def test_no_way_to_share_a_layer_changes_a_bit(
     compiled: ModuleType, dtype: str, net: str, rows: int, threads_from: int

@@ -249,10 +249,10 @@ cdef inline void forward_blocks(
 
 cdef inline forced weights_tile(
     const real **rows, const real *d_z, Py_ssize_t stride, real *result, real rate,
-    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full, bint fused,
+    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full, bint fused, bint resumes,
 ) noexcept nogil:
     """result[r][v] = sum over n of rows[n][first + r] d_z[n][v], or, fused, -= rate times that sum. The rows of d_z are
-    `stride` apart, those of the result `ld`."""
+    `stride` apart, those of the result `ld`. With `resumes` the sum goes on from what is there."""
     cdef vreal acc[6][8]
     cdef vreal line[8]
     cdef vreal element
@@ -261,7 +261,12 @@ cdef inline forced weights_tile(
     cdef int r, v
     for r in range(R):
         for v in range(V):
-            acc[r][v] = vset1(0)
+            if not resumes:
+                acc[r][v] = vset1(0)
+            else:
+                acc[r][v] = (
+                    vload(result + r * ld + v * LANES) if full or v < V - 1 else vload_n(result + r * ld + v * LANES, tail)
+                )
     if stride != ld:  # wide: the result is far away
         for r in range(R):
             for v in range(V):
@@ -290,20 +295,21 @@ cdef inline forced weights_tile(
 cdef inline forced weights_rows(
     const real **rows, const real *d_z, Py_ssize_t stride, real *result, real rate,
     Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last, Py_ssize_t ld, Py_ssize_t tail, int V, bint full, bint fused,
+    bint resumes,
 ) noexcept nogil:
     """Inputs first .. last of one panel."""
     cdef Py_ssize_t i = first
     while i + 6 <= last and last - i != 8:
-        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 6, V, full, fused)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 6, V, full, fused, resumes)
         i += 6
     while i + 4 <= last:
-        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 4, V, full, fused)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 4, V, full, fused, resumes)
         i += 4
     if i + 2 <= last:
-        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 2, V, full, fused)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 2, V, full, fused, resumes)
         i += 2
     if i < last:
-        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 1, V, full, fused)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 1, V, full, fused, resumes)
 
 
 cdef inline void weights_column(
@@ -328,7 +334,7 @@ cdef inline void weights_column(
 
 cdef inline forced weights_panel(
     const real **rows, const real *d_z, Py_ssize_t stride, real *result, real rate, Py_ssize_t terms, Py_ssize_t ld,
-    Blocks *at, bint fused,
+    Blocks *at, bint fused, bint resumes,
 ) noexcept nogil:
     """One block of at most NV vectors across, whose columns of d_z start at `d_z`."""
     cdef Py_ssize_t width = at.column_end - at.column
@@ -336,25 +342,27 @@ cdef inline forced weights_panel(
     cdef Py_ssize_t tail = width - (vectors - 1) * LANES
     result += at.column
     if width == NV * LANES:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, NV, True, fused)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, NV, True, fused, resumes)
     elif vectors == 1:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 1, False, fused)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 1, False, fused, resumes)
     elif vectors == 2:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 2, False, fused)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 2, False, fused, resumes)
     elif NV > 2 and vectors == 3:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 3, False, fused)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 3, False, fused, resumes)
     elif NV > 2 and vectors == 4:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 4, False, fused)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 4, False, fused, resumes)
 
 
 cdef inline void weights_block(
     const real **rows, const real *d_z, Py_ssize_t stride, real *d_weights, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
+    bint resumes,
 ) noexcept nogil:
-    """One block of d_weights (I, ld) = rows^T d_z, whose columns of d_z start at `d_z`, rows `stride` apart."""
+    """One block of d_weights (I, ld) = rows^T d_z, whose columns of d_z start at `d_z`, rows `stride` apart; with
+    `resumes`, += (only where ld > 1)."""
     if ld == 1:
         weights_column(rows, d_z, d_weights, terms, at.row, at.row_end)
     else:
-        weights_panel(rows, d_z, stride, d_weights, 0, terms, ld, at, False)
+        weights_panel(rows, d_z, stride, d_weights, 0, terms, ld, at, False, resumes)
 
 
 cdef inline void descend_block(
@@ -362,7 +370,7 @@ cdef inline void descend_block(
     Blocks *at,
 ) noexcept nogil:
     """One block of weights (I, ld) -= rate rows^T d_z, where ld > 1: the gradient never leaves the registers."""
-    weights_panel(rows, d_z, stride, weights, rate, terms, ld, at, True)
+    weights_panel(rows, d_z, stride, weights, rate, terms, ld, at, True, False)
 
 
 cdef inline forced descend_row_tile(

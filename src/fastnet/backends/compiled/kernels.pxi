@@ -31,7 +31,7 @@ def dense_backward_weights(const real[:, ::1] x, const real[:, ::1] d_z, real[:,
     with nogil:
         while next_block(&at):
             weights_block(
-                rows, &d_z[0, at.column], d_z.shape[1], &d_weights[0, 0], x.shape[0], d_z.shape[1], &at
+                rows, &d_z[0, at.column], d_z.shape[1], &d_weights[0, 0], x.shape[0], d_z.shape[1], &at, False
             )
     free(rows)
 

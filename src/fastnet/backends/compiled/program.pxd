@@ -358,54 +358,22 @@ cdef inline void descend_and_begin(
 cdef inline void dense_backward_part(
     Program *program, Workspace *space, Batch *batch, Operation *op, Split split, const Rates *rates,
 ) noexcept nogil:
-    """Gradients of the input, the weights and the bias; then, with `rates`, their update at once.
-
-    Plain descent happens within the product's tiles, unless the gradients are wanted.
-    """
+    """Gradients of the input, the weights and the bias; then, with `rates`, their update at once."""
     cdef const real **rows = rows_of(space, batch, op.source)
     cdef const real *d_z = space.deltas[op.target]
-    cdef const real **d_rows = space.rows[op.target + program.buffers]
-    cdef const real *slopes
-    cdef Finish finish
-    cdef Py_ssize_t stride = op.outputs
-    cdef bint few
     cdef Blocks at
     if op.returns:
-        at = blocks_of(split, batch.count, op.inputs, batch.part, batch.parts)
-        finish = finish_with(NULL, False, space.values[op.source] if op.gated else NULL)
-        few = few_rows(batch.count, op.outputs)
-        while next_block(&at):
-            if few:
-                input_block(
-                    d_rows, program.parameters + op.weights, space.deltas[op.source], finish.gate, op.inputs, op.outputs,
-                    &at,
-                )
-            else:
-                input_panel(
-                    d_rows, program.parameters + op.weights, space.deltas[op.source], &finish, op.inputs, op.outputs, &at,
-                    batch.panel,
-                )
+        input_part(program, space, batch, op, split)
         if rates != NULL and (split == ROWS or split == COLUMNS):
             pool_barrier(batch.parts)  # before somebody updates weights that others still read
     at = weights_of(split, op.inputs, op.outputs, batch.part, batch.parts)
     if op == program.ops and begins_next(program, space, batch, rates):
         descend_and_begin(program, space, batch, op, split, rates)
-        at.last = 0
     elif batch.count == 1 and descends(batch, op, rates):
         descend_row(rows[0], d_z, program.parameters + op.weights, rates.learning_rate, op.outputs, &at)
-    while next_block(&at):
-        slopes = d_z + at.column
-        if op.wide and 1 < batch.count <= DEPTH:
-            slopes_panel(d_z, batch.count, op.outputs, &at, batch.panel)
-            slopes, stride = batch.panel, PANEL
-        if descends(batch, op, rates):
-            descend_block(
-                rows, slopes, stride, program.parameters + op.weights, rates.learning_rate, batch.count, op.outputs, &at
-            )
-        elif rates == NULL:
-            weights_block(rows, slopes, stride, program.gradients + op.weights, batch.count, op.outputs, &at)
-        else:
-            weights_update_block(program, rates, rows, slopes, stride, op, batch.count, at)
+    else:
+        while next_block(&at):
+            weights_part(program, batch, op, rates, rows, d_z, at)
     if op.bias >= 0:
         at = blocks_of(ALONE if split == ALONE else COLUMNS, 1, op.outputs, batch.part, batch.parts)
         while next_block(&at):
@@ -414,16 +382,53 @@ cdef inline void dense_backward_part(
                 update_block(program, rates, op.bias, op.outputs, &at, False)
 
 
-cdef inline void weights_update_block(
-    Program *program, const Rates *rates, const real **rows, const real *d_z, Py_ssize_t stride, Operation *op,
-    Py_ssize_t count, Blocks at,
+cdef inline void input_part(
+    Program *program, Workspace *space, Batch *batch, Operation *op, Split split,
 ) noexcept nogil:
-    """One block of the gradient of the weights and its update, in strips that are still in the nearest cache."""
+    """The gradient of the input."""
+    cdef const real **d_rows = space.rows[op.target + program.buffers]
+    cdef const real *weights = program.parameters + op.weights
+    cdef real *d_x = space.deltas[op.source]
+    cdef Finish finish = finish_with(NULL, False, space.values[op.source] if op.gated else NULL)
+    cdef bint few = few_rows(batch.count, op.outputs)
+    cdef Blocks at = blocks_of(split, batch.count, op.inputs, batch.part, batch.parts)
+    while next_block(&at):
+        if few:
+            input_block(d_rows, weights, d_x, finish.gate, op.inputs, op.outputs, &at)
+        else:
+            input_panel(d_rows, weights, d_x, &finish, op.inputs, op.outputs, &at, batch.panel)
+
+
+cdef inline void weights_part(
+    Program *program, Batch *batch, Operation *op, const Rates *rates, const real **rows, const real *d_z, Blocks at,
+) noexcept nogil:
+    """One block of the gradient of the weights, and of their update.
+
+    A wide layer goes through DEPTH rows of the batch at a time. Plain descent happens within the product's tiles, unless
+    the gradients are wanted; other updates in strips that are still in the nearest cache.
+    """
+    cdef real *gradients = program.gradients + op.weights
+    cdef const real *slopes = d_z + at.column
+    cdef Py_ssize_t stride = op.outputs
+    cdef Py_ssize_t count = batch.count
+    cdef Py_ssize_t first = 0
     cdef Py_ssize_t end = at.row_end
+    if op.wide and count > 1:
+        slopes, stride = batch.panel, PANEL
+        while count > DEPTH:
+            slopes_panel(d_z + first * op.outputs, DEPTH, op.outputs, &at, batch.panel)
+            weights_block(rows + first, slopes, stride, gradients, DEPTH, op.outputs, &at, first > 0)
+            first += DEPTH
+            count -= DEPTH
+        slopes_panel(d_z + first * op.outputs, count, op.outputs, &at, batch.panel)
+    if first == 0 and descends(batch, op, rates):
+        descend_block(rows, slopes, stride, program.parameters + op.weights, rates.learning_rate, count, op.outputs, &at)
+        return
     while at.row < end:
-        at.row_end = min(at.row + UPDATE_ROWS, end)
-        weights_block(rows, d_z, stride, program.gradients + op.weights, count, op.outputs, &at)
-        update_block(program, rates, op.weights, op.outputs, &at, True)
+        at.row_end = min(at.row + UPDATE_ROWS, end) if rates != NULL else end
+        weights_block(rows + first, slopes, stride, gradients, count, op.outputs, &at, first > 0)
+        if rates != NULL:
+            update_block(program, rates, op.weights, op.outputs, &at, True)
         at.row = at.row_end
 
 
