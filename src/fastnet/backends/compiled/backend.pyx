@@ -39,7 +39,7 @@ from fastnet.backends.compiled.program cimport (
 )
 from fastnet.backends.compiled.rng cimport dropout_run, uint32, uint64
 from fastnet.backends.compiled.simd cimport (
-    DTYPE as _DTYPE, ISA as _ISA, LANES, MR, VECTOR_BYTES as _VECTOR_BYTES, fastnet_flush, fastnet_restore, real, vload,
+    DTYPE as _DTYPE, ISA as _ISA, LANES, VECTOR_BYTES as _VECTOR_BYTES, fastnet_flush, fastnet_restore, real, vload,
     vload_n, vreal, vstore, vstore_n, vsum,
 )
 

@@ -478,5 +478,6 @@ cdef class Executor:
 
 
 cdef Py_ssize_t _stride(Py_ssize_t rows, int parts) noexcept:
-    """Rows of one pass through the network: whole tiles, and few enough that every thread has some."""
-    return min(<Py_ssize_t>PREDICT_ROWS, (rows + parts * MR - 1) // (parts * MR) * MR)
+    """Rows of one pass through the network: fours, as any number of them is made of tiles of 6 and 4, and few enough that
+    every thread has as many."""
+    return min(<Py_ssize_t>PREDICT_ROWS, (rows + parts * 4 - 1) // (parts * 4) * 4)

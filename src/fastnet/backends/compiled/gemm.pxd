@@ -12,7 +12,7 @@ lie anywhere, are given by pointers. Matrices that do not are walked through in 
 from fastnet.backends.compiled.blocks cimport PIECES, Blocks, next_block
 from fastnet.backends.compiled.simd cimport (
     LANES, NV, forced, real, vload, vload_n, vlt, vmax, vprefetch, vreal, vselect, vset1, vstore, vstore_n, vsum, vsums,
-    vtranspose_square,
+    vtranspose_edge, vtranspose_square,
 )
 
 cdef enum:
@@ -515,23 +515,21 @@ cdef inline void transpose(
 ) noexcept nogil:
     """turned[j][i] = w[i][j] for `rows` rows and `columns` columns of w, which lie ld and ld_turned apart.
 
-    In squares of vectors; what is left at the edges, value by value.
+    In squares of vectors, which at the edges are not full.
     """
-    cdef Py_ssize_t whole = columns - columns % LANES
-    cdef Py_ssize_t i, j, k
-    cdef Py_ssize_t done = 0
-    while done + LANES <= rows:
-        for j from 0 <= j < whole by LANES:
+    cdef Py_ssize_t i, j
+    cdef int k
+    for i from 0 <= i < rows by LANES:
+        for j from 0 <= j < columns by LANES:
+            if rows - i < LANES or columns - j < LANES:
+                vtranspose_edge(
+                    w + i * ld + j, ld, turned + j * ld_turned + i, ld_turned, min(<Py_ssize_t>LANES, rows - i),
+                    min(<Py_ssize_t>LANES, columns - j),
+                )
+                continue
             for k in range(LANES):
-                vprefetch(w + (done + k) * ld + j + AHEAD * LANES)
-            vtranspose_square(w + done * ld + j, ld, turned + j * ld_turned + done, ld_turned)
-        for i in range(done, done + LANES):
-            for j in range(whole, columns):
-                turned[j * ld_turned + i] = w[i * ld + j]
-        done += LANES
-    for i in range(done, rows):
-        for j in range(columns):
-            turned[j * ld_turned + i] = w[i * ld + j]
+                vprefetch(w + (i + k) * ld + j + AHEAD * LANES)
+            vtranspose_square(w + i * ld + j, ld, turned + j * ld_turned + i, ld_turned)
 
 
 # ---- long sums, from their pieces -------------------------------------------------------------------

@@ -14,7 +14,14 @@ from fastnet.backends.compiled.gemm cimport (
 from fastnet.backends.compiled.simd cimport LANES, NV, real, vload, vstore
 
 cdef enum:
-    DEPTH = 1024  # most lines of a panel
+    DEPTH = 1024    # most lines of a panel
+    FAR = 1 << 20   # bytes of a matrix that leaves the second-level cache
+
+
+cdef inline bint lies_far(Py_ssize_t terms, Py_ssize_t ld) noexcept nogil:
+    """Whether a forward product gains by a panel: where a tile reads four cache lines of each line, only once the matrix
+    leaves the second-level cache."""
+    return PANEL * sizeof(real) < 256 or terms * ld >= FAR // <Py_ssize_t>sizeof(real)
 
 
 cdef inline void forward_wide(
@@ -28,7 +35,7 @@ cdef inline void forward_wide(
     cdef Py_ssize_t term = 0
     cdef Py_ssize_t end
     cdef Lines lines
-    if at.column_end - at.column < PANEL or at.row_end - at.row < 12:
+    if at.column_end - at.column < PANEL or at.row_end - at.row < 12 or not lies_far(terms, ld):
         forward_block(rows, b, c, finish, 0, terms, ld, at)
         return
     rest.row += 6
@@ -53,8 +60,11 @@ cdef inline void input_panel(
     cdef Lines lines
     while True:
         end = min(term + DEPTH, outputs)
-        transpose(w + at.column * outputs + term, outputs, panel, PANEL, at.column_end - at.column, end - term)
-        lines = lines_of(panel, PANEL, term, end, term > 0)
+        if outputs == 1:  # a column is its own line
+            lines = lines_of(w + at.column, PANEL, term, end, False)
+        else:
+            transpose(w + at.column * outputs + term, outputs, panel, PANEL, at.column_end - at.column, end - term)
+            lines = lines_of(panel, PANEL, term, end, term > 0)
         forward_panel(rows, &lines, d_x, finish if end == outputs else &nothing, inputs, at)
         if end == outputs:
             return

@@ -359,6 +359,23 @@ SIMD void vtranspose_square(const real *from, ptrdiff_t ld_from, real *to, ptrdi
     for (int i = 0; i < FASTNET_LANES; i++) vstore(to + i * ld_to, square[i]);
 }
 
+/* The same of `rows` x `columns` of the square; of a few columns, value by value. */
+SIMD void vtranspose_edge(
+    const real *from, ptrdiff_t ld_from, real *to, ptrdiff_t ld_to, ptrdiff_t rows, ptrdiff_t columns) {
+    vreal square[FASTNET_LANES];
+    if (columns < 4) {
+        for (ptrdiff_t j = 0; j < columns; j++)
+            for (ptrdiff_t i = 0; i < rows; i++) to[j * ld_to + i] = from[i * ld_from + j];
+        return;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < FASTNET_LANES; i++) square[i] = i < rows ? vload_n(from + i * ld_from, columns) : vset1(0);
+    vtranspose(square);
+#pragma GCC unroll 16
+    for (int i = 0; i < FASTNET_LANES; i++)
+        if (i < columns) vstore_n(to + i * ld_to, square[i], rows);
+}
+
 /* ---- the floating-point mode: subnormals cost a hundred cycles each, so they are flushed ---- */
 
 SIMD uint64_t fastnet_flush(void) { /* returns the mode to restore */

@@ -56,6 +56,9 @@ cdef extern from "simd.h" nogil:
 
     vreal vsums(vreal *rows)
     void vtranspose_square(const real *source, Py_ssize_t ld_source, real *target, Py_ssize_t ld_target)
+    void vtranspose_edge(
+        const real *source, Py_ssize_t ld_source, real *target, Py_ssize_t ld_target, Py_ssize_t rows, Py_ssize_t columns
+    )
 
     unsigned long long fastnet_flush()
     void fastnet_restore(unsigned long long mode)
