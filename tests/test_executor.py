@@ -151,6 +151,23 @@ def test_wide_layers(kernels: ModuleType, dtype: str, rows: int, optimizer: Opti
     check(kernels, functools.partial(Task, graph, "huber", dtype, rows=rows, **options), one_batch)
 
 
+@pytest.mark.parametrize("outputs", [2, 3, 4, 5])
+@pytest.mark.parametrize("rows", [15, 16, 33])
+def test_few_outputs(kernels: ModuleType, dtype: str, rows: int, outputs: int) -> None:
+    """Some of whose rows are turned in registers, with the same bits as all others."""
+    graph = lowered([Dense(outputs, "relu"), Dense(19, "relu"), Dense(outputs)], 37)
+    make = functools.partial(Task, graph, "huber", dtype, rows=rows, batch_size=rows)
+    check(kernels, make, one_batch)
+    task = make()
+    executor, whole = task.executor(kernels), np.empty((rows, outputs), task.dtype)
+    executor.predict(task.x, whole)
+    for n in range(rows):
+        one = np.empty((1, outputs), task.dtype)
+        executor.predict(task.x[n : n + 1], one)
+        if kernels is not reference:  # a BLAS has its own ways with few rows
+            assert one.tobytes() == whole[n : n + 1].tobytes()
+
+
 @pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.1, momentum=0.5)], ids=str)
 def test_wide_layers_of_large_batches(kernels: ModuleType, dtype: str, optimizer: Optimizer) -> None:
     """Of more rows than a panel has lines."""

@@ -12,10 +12,11 @@ lie anywhere, are given by pointers. Matrices that do not are walked through in 
 from fastnet.backends.compiled.blocks cimport PIECES, Blocks, next_block
 from fastnet.backends.compiled.simd cimport (
     LANES, NV, forced, real, vload, vload_n, vlt, vmax, vprefetch, vreal, vselect, vset1, vstore, vstore_n, vsum, vsums,
-    vtranspose_edge, vtranspose_square,
+    vtranspose, vtranspose_edge, vtranspose_square, vzip_high, vzip_low,
 )
 
 cdef enum:
+    FEW = 4         # most outputs for which turning the rows in registers pays, with vectors of 16
     AHEAD = 16      # lines of a wide matrix that are fetched before they are needed
     FAR = 1 << 19   # bytes of a matrix from which on it is read line by line for a single row
 
@@ -176,16 +177,71 @@ cdef inline void forward_column(
         c[n] = sum
 
 
+cdef inline forced forward_few_rows(
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t end, int outputs,
+) noexcept nogil:
+    """LANES rows of c (N, outputs) = rows b, lanes along the rows, whose values are turned in registers."""
+    cdef vreal square[16]
+    cdef vreal acc[FEW]
+    cdef real lanes[FEW * LANES]
+    cdef Py_ssize_t k, count
+    cdef int i, j
+    for j in range(outputs):
+        acc[j] = vset1(0)
+    for k from term <= k < end by LANES:
+        count = end - k
+        for i in range(LANES):
+            square[i] = vload(rows[i] + k) if count >= LANES else vload_n(rows[i] + k, count)
+        vtranspose(square)
+        for i in range(LANES):
+            if i < count:
+                for j in range(outputs):
+                    acc[j] = acc[j] + square[i] * vset1(b[(k + i) * outputs + j])
+    for j in range(outputs):
+        if finish.bias != NULL:
+            acc[j] = acc[j] + vset1(finish.bias[j])
+        if finish.rectifies:
+            acc[j] = vmax(vset1(0), acc[j])
+    if outputs == 2:
+        vstore(c, vzip_low(acc[0], acc[1]))
+        vstore(c + LANES, vzip_high(acc[0], acc[1]))
+        return
+    for j in range(outputs):
+        vstore(&lanes[j * LANES], acc[j])
+    for i in range(LANES):
+        for j in range(outputs):
+            c[i * outputs + j] = lanes[j * LANES + i]
+
+
+cdef inline void forward_few(
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld,
+    Blocks *at,
+) noexcept nogil:
+    """As many rows of a block with at most FEW outputs as make whole vectors: a tile's only vector would be mostly
+    empty. The sums have the same order as there."""
+    while at.row + LANES <= at.row_end:
+        if ld == 2:
+            forward_few_rows(rows + at.row, b, c + at.row * ld, finish, term, end, 2)
+        elif ld == 3:
+            forward_few_rows(rows + at.row, b, c + at.row * ld, finish, term, end, 3)
+        else:
+            forward_few_rows(rows + at.row, b, c + at.row * ld, finish, term, end, 4)
+        at.row += LANES
+
+
 cdef inline void forward_block(
     const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld,
     Blocks *at,
 ) noexcept nogil:
     """One block of c = rows b, from the terms term .. end; b (I, ld), c (N, ld)."""
     cdef Lines lines = lines_of(b + term * ld + at.column, ld, term, end, False)
+    cdef Blocks rest = at[0]
     if ld == 1:
         forward_column(rows, b, c, finish, term, end, at.row, at.row_end)
-    else:
-        forward_panel(rows, &lines, c, finish, ld, at)
+        return
+    if LANES == 16 and ld <= FEW and at.row + LANES <= at.row_end and at.column_end - at.column == ld:
+        forward_few(rows, b, c, finish, term, end, ld, &rest)
+    forward_panel(rows, &lines, c, finish, ld, &rest)
 
 
 cdef inline void forward_single(

@@ -55,6 +55,9 @@ cdef extern from "simd.h" nogil:
     real vhighest(vreal v)
 
     vreal vsums(vreal *rows)
+    vreal vzip_low(vreal a, vreal b)
+    vreal vzip_high(vreal a, vreal b)
+    void vtranspose(vreal *rows)
     void vtranspose_square(const real *source, Py_ssize_t ld_source, real *target, Py_ssize_t ld_target)
     void vtranspose_edge(
         const real *source, Py_ssize_t ld_source, real *target, Py_ssize_t ld_target, Py_ssize_t rows, Py_ssize_t columns
