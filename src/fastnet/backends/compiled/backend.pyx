@@ -25,9 +25,8 @@ from fastnet.backends.compiled.blocks cimport (
     ALONE, COLUMNS, EVENLY, INPUTS, PANEL, PIECES, ROWS, SMALL_BATCH, Blocks, Split, blocks_of, in_pieces, is_wide,
     next_block, split_of,
 )
-from fastnet.backends.compiled.gemm cimport (
-    Finish, bias_block, finish_with, forward_block, weights_block,
-)
+from fastnet.backends.compiled.gemm cimport Finish, finish_with, forward_block
+from fastnet.backends.compiled.gradients cimport bias_block, weights_block
 from fastnet.backends.compiled.panels cimport DEPTH, input_panel
 from fastnet.backends.compiled.pool cimport (
     POOL_MOST, pool_barrier, pool_naps, pool_run, pool_seconds, pool_survive_fork,

@@ -9,8 +9,9 @@ panel. The sums are made in the same order as elsewhere.
 
 from fastnet.backends.compiled.blocks cimport PANEL, Blocks
 from fastnet.backends.compiled.gemm cimport (
-    Finish, Lines, finish_with, forward_block, forward_panel, forward_tile, lines_of, transpose,
+    Finish, Lines, finish_with, forward_block, forward_panel, forward_tile, lines_of,
 )
+from fastnet.backends.compiled.gradients cimport transpose
 from fastnet.backends.compiled.simd cimport LANES, NV, real, vload, vstore
 
 cdef enum:

@@ -15,9 +15,9 @@ from fastnet.backends.compiled.blocks cimport (
     ALONE, COLUMNS, EVENLY, PANEL, PIECES, ROWS, WHOLE, Blocks, Split, blocks_of, first_term, in_pieces, next_block,
     split_of, weights_of,
 )
-from fastnet.backends.compiled.gemm cimport (
-    Finish, add_pieces, bias_block, descend_ahead, descend_block, descend_row, few_rows, finish_with, forward_blocks,
-    input_block, weights_block,
+from fastnet.backends.compiled.gemm cimport Finish, add_pieces, finish_with, forward_blocks
+from fastnet.backends.compiled.gradients cimport (
+    bias_block, descend_ahead, descend_block, descend_row, few_rows, input_block, weights_block,
 )
 from fastnet.backends.compiled.losses cimport (
     HALF_SQUARED_ERROR, NO_METRIC, SOFTMAX_CROSS_ENTROPY, Loss, Metric, correct_row, cross_entropy_label,

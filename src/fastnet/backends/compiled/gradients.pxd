@@ -1,0 +1,294 @@
+"""The products of the backward pass: gradients of weights, bias and input, and plain descent within them."""
+
+from fastnet.backends.compiled.blocks cimport Blocks
+from fastnet.backends.compiled.gemm cimport AHEAD, gated
+from fastnet.backends.compiled.simd cimport (
+    LANES, NV, forced, real, vload, vload_n, vprefetch, vreal, vset1, vstore, vstore_n, vsums, vtranspose_edge,
+    vtranspose_square,
+)
+
+# ---- dW = x^T dz ------------------------------------------------------------------------------------
+
+cdef inline forced weights_tile(
+    const real **rows, const real *d_z, Py_ssize_t stride, real *result, real rate,
+    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full, bint fused, bint resumes,
+) noexcept nogil:
+    """result[r][v] = sum over n of rows[n][first + r] d_z[n][v], or, fused, -= rate times that sum. The rows of d_z are
+    `stride` apart, those of the result `ld`. With `resumes` the sum goes on from what is there."""
+    cdef vreal acc[6][8]
+    cdef vreal line[8]
+    cdef vreal element
+    cdef const real *x
+    cdef Py_ssize_t n
+    cdef int r, v
+    for r in range(R):
+        for v in range(V):
+            if not resumes:
+                acc[r][v] = vset1(0)
+            else:
+                acc[r][v] = (
+                    vload(result + r * ld + v * LANES) if full or v < V - 1 else vload_n(result + r * ld + v * LANES, tail)
+                )
+    if stride != ld:  # wide: the result is far away
+        for r in range(R):
+            for v in range(V):
+                vprefetch(result + r * ld + v * LANES)
+    for n in range(terms):
+        x = rows[n] + first
+        for v in range(V):
+            line[v] = vload(d_z + v * LANES) if full or v < V - 1 else vload_n(d_z + v * LANES, tail)
+        for r in range(R):
+            element = vset1(x[r])
+            for v in range(V):
+                acc[r][v] = acc[r][v] + element * line[v]
+        d_z += stride
+    for r in range(R):
+        for v in range(V):
+            if full or v < V - 1:
+                if fused:
+                    acc[r][v] = vload(result + r * ld + v * LANES) - vset1(rate) * acc[r][v]
+                vstore(result + r * ld + v * LANES, acc[r][v])
+            else:
+                if fused:
+                    acc[r][v] = vload_n(result + r * ld + v * LANES, tail) - vset1(rate) * acc[r][v]
+                vstore_n(result + r * ld + v * LANES, acc[r][v], tail)
+
+
+cdef inline forced weights_rows(
+    const real **rows, const real *d_z, Py_ssize_t stride, real *result, real rate,
+    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last, Py_ssize_t ld, Py_ssize_t tail, int V, bint full, bint fused,
+    bint resumes,
+) noexcept nogil:
+    """Inputs first .. last of one panel."""
+    cdef Py_ssize_t i = first
+    while i + 6 <= last and last - i != 8:
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 6, V, full, fused, resumes)
+        i += 6
+    while i + 4 <= last:
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 4, V, full, fused, resumes)
+        i += 4
+    if i + 2 <= last:
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 2, V, full, fused, resumes)
+        i += 2
+    if i < last:
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 1, V, full, fused, resumes)
+
+
+cdef inline void weights_column(
+    const real **rows, const real *d_z, real *d_weights, Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    """d_weights[i] = sum over n of rows[n][i] d_z[n] for a single output: lanes along the inputs."""
+    cdef vreal sums
+    cdef Py_ssize_t i = first
+    cdef Py_ssize_t n
+    while i + LANES <= last:
+        sums = vset1(0)
+        for n in range(terms):
+            sums = sums + vload(rows[n] + i) * vset1(d_z[n])
+        vstore(d_weights + i, sums)
+        i += LANES
+    if i < last:
+        sums = vset1(0)
+        for n in range(terms):
+            sums = sums + vload_n(rows[n] + i, last - i) * vset1(d_z[n])
+        vstore_n(d_weights + i, sums, last - i)
+
+
+cdef inline forced weights_panel(
+    const real **rows, const real *d_z, Py_ssize_t stride, real *result, real rate, Py_ssize_t terms, Py_ssize_t ld,
+    Blocks *at, bint fused, bint resumes,
+) noexcept nogil:
+    """One block of at most NV vectors across, whose columns of d_z start at `d_z`."""
+    cdef Py_ssize_t width = at.column_end - at.column
+    cdef Py_ssize_t vectors = (width + LANES - 1) // LANES
+    cdef Py_ssize_t tail = width - (vectors - 1) * LANES
+    result += at.column
+    if width == NV * LANES:
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, NV, True, fused, resumes)
+    elif vectors == 1:
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 1, False, fused, resumes)
+    elif vectors == 2:
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 2, False, fused, resumes)
+    elif NV > 2 and vectors == 3:
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 3, False, fused, resumes)
+    elif NV > 2 and vectors == 4:
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 4, False, fused, resumes)
+
+
+cdef inline void weights_block(
+    const real **rows, const real *d_z, Py_ssize_t stride, real *d_weights, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
+    bint resumes,
+) noexcept nogil:
+    """One block of d_weights (I, ld) = rows^T d_z, whose columns of d_z start at `d_z`, rows `stride` apart; with
+    `resumes`, += (only where ld > 1)."""
+    if ld == 1:
+        weights_column(rows, d_z, d_weights, terms, at.row, at.row_end)
+    else:
+        weights_panel(rows, d_z, stride, d_weights, 0, terms, ld, at, False, resumes)
+
+
+cdef inline void descend_block(
+    const real **rows, const real *d_z, Py_ssize_t stride, real *weights, real rate, Py_ssize_t terms, Py_ssize_t ld,
+    Blocks *at,
+) noexcept nogil:
+    """One block of weights (I, ld) -= rate rows^T d_z, where ld > 1: the gradient never leaves the registers."""
+    weights_panel(rows, d_z, stride, weights, rate, terms, ld, at, True, False)
+
+
+cdef inline forced descend_row_tile(
+    const real *x, const real *d_z, real *weights, real rate, const real *next, real *z,
+    Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld, Py_ssize_t tail, int V, bint full, bint ahead,
+) noexcept nogil:
+    """Rows term .. end of weights -= rate x^T d_z, for a single row x; with `ahead`, z = the sum of these rows, each times
+    its `next`."""
+    cdef vreal acc[8]
+    cdef vreal slope[8]
+    cdef vreal line, element
+    cdef vreal then = vset1(0)
+    cdef Py_ssize_t k
+    cdef int v
+    weights += term * ld
+    for v in range(V):
+        acc[v] = vset1(0)
+        slope[v] = vload(d_z + v * LANES) if full or v < V - 1 else vload_n(d_z + v * LANES, tail)
+    for k in range(term, end):
+        element = vset1(x[k])
+        if ahead:
+            then = vset1(next[k])
+        for v in range(V):
+            line = vload(weights + v * LANES) if full or v < V - 1 else vload_n(weights + v * LANES, tail)
+            line = line - vset1(rate) * (element * slope[v])
+            if full or v < V - 1:
+                vstore(weights + v * LANES, line)
+            else:
+                vstore_n(weights + v * LANES, line, tail)
+            if ahead:
+                acc[v] = acc[v] + then * line
+        weights += ld
+    for v in range(V if ahead else 0):
+        if full or v < V - 1:
+            vstore(z + v * LANES, acc[v])
+        else:
+            vstore_n(z + v * LANES, acc[v], tail)
+
+
+cdef inline forced descend_row_columns(
+    const real *x, const real *d_z, real *w, real rate, const real *next, real *z,
+    Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld, Py_ssize_t column, Py_ssize_t last, bint ahead,
+) noexcept nogil:
+    cdef Py_ssize_t vectors, tail
+    while column + 2 * NV * LANES <= last:
+        descend_row_tile(x, d_z + column, w + column, rate, next, z + column, term, end, ld, 0, 2 * NV, True, ahead)
+        column += 2 * NV * LANES
+    while column < last:
+        vectors = min(<Py_ssize_t>NV, (last - column + LANES - 1) // LANES)
+        tail = min(<Py_ssize_t>LANES, last - column - (vectors - 1) * LANES)
+        if vectors == 1:
+            descend_row_tile(x, d_z + column, w + column, rate, next, z + column, term, end, ld, tail, 1, False, ahead)
+        elif vectors == 2:
+            descend_row_tile(x, d_z + column, w + column, rate, next, z + column, term, end, ld, tail, 2, False, ahead)
+        elif NV > 2 and vectors == 3:
+            descend_row_tile(x, d_z + column, w + column, rate, next, z + column, term, end, ld, tail, 3, False, ahead)
+        elif NV > 2 and vectors == 4:
+            descend_row_tile(x, d_z + column, w + column, rate, next, z + column, term, end, ld, tail, 4, False, ahead)
+        column += vectors * LANES
+
+
+cdef inline void descend_row(
+    const real *x, const real *d_z, real *weights, real rate, Py_ssize_t ld, Blocks *at,
+) noexcept nogil:
+    """Plain descent of all of this thread's blocks of weights (I, ld), for a batch of the single row x."""
+    descend_row_columns(x, d_z, weights, rate, NULL, NULL, at.row, at.row_end, ld, at.column_end, at.last, False)
+    at.column_end = at.last
+
+
+cdef inline void descend_ahead(
+    const real *x, const real *d_z, real *weights, real rate, const real *next, real *z,
+    Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld,
+) noexcept nogil:
+    """The same for rows term .. end of the weights, and their part of the next batch's forward product, z (ld,): so
+    weights are read once for both."""
+    descend_row_columns(x, d_z, weights, rate, next, z, term, end, ld, 0, ld, True)
+
+
+cdef inline void bias_block(
+    const real *d_z, real *d_bias, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
+) noexcept nogil:
+    """One block of d_bias[o] = sum over n of d_z[n][o]."""
+    cdef Py_ssize_t o = at.column
+    cdef Py_ssize_t n
+    cdef vreal total
+    while o + LANES <= at.column_end:
+        total = vset1(0)
+        for n in range(terms):
+            total = total + vload(d_z + n * ld + o)
+        vstore(d_bias + o, total)
+        o += LANES
+    if o < at.column_end:
+        total = vset1(0)
+        for n in range(terms):
+            total = total + vload_n(d_z + n * ld + o, at.column_end - o)
+        vstore_n(d_bias + o, total, at.column_end - o)
+
+
+# ---- dx = dz W^T for few rows -----------------------------------------------------------------------
+
+cdef inline bint few_rows(Py_ssize_t count, Py_ssize_t outputs) noexcept nogil:
+    """Whether sums along the rows of W cost less than turning it: about 3 cycles for each input and row of
+    the batch, against 0.3 for each weight. More than some rows would read W from a farther cache too often."""
+    return count <= 4 and count * 9 <= outputs
+
+
+cdef inline void input_block(
+    const real **rows, const real *w, real *d_x, const real *gate, Py_ssize_t inputs, Py_ssize_t outputs, Blocks *at,
+) noexcept nogil:
+    """One block of d_x[n][i] = rows[n] . w[i], lanes along the sum; LANES inputs at a time. `gate` as in `Finish`."""
+    cdef vreal acc[16]
+    cdef vreal d_z, sums
+    cdef const real *line[16]
+    cdef Py_ssize_t whole = outputs - outputs % LANES
+    cdef Py_ssize_t i, n, j, left
+    cdef int r
+    for i from at.column <= i < at.column_end by LANES:
+        left = min(<Py_ssize_t>LANES, at.column_end - i)
+        for r in range(LANES):
+            line[r] = w + (i + min(<Py_ssize_t>r, left - 1)) * outputs  # the last one again, beyond the end
+        for n in range(at.row, at.row_end):
+            for r in range(LANES):
+                acc[r] = vset1(0)
+            for j from 0 <= j < whole by LANES:
+                d_z = vload(rows[n] + j)
+                for r in range(LANES):
+                    acc[r] = acc[r] + vload(line[r] + j) * d_z
+            if whole < outputs:
+                d_z = vload_n(rows[n] + whole, outputs - whole)
+                for r in range(LANES):
+                    acc[r] = acc[r] + vload_n(line[r] + whole, outputs - whole) * d_z
+            sums = vsums(acc)
+            if gate != NULL:
+                sums = gated(sums, vload_n(gate + n * inputs + i, left))
+            vstore_n(d_x + n * inputs + i, sums, left)
+
+
+# ---- a matrix turned: dx = dz W^T for many rows is a forward product with it ------------------------
+
+cdef inline void transpose(
+    const real *w, Py_ssize_t ld, real *turned, Py_ssize_t ld_turned, Py_ssize_t rows, Py_ssize_t columns,
+) noexcept nogil:
+    """turned[j][i] = w[i][j] for `rows` rows and `columns` columns of w, which lie ld and ld_turned apart.
+
+    In squares of vectors, which at the edges are not full.
+    """
+    cdef Py_ssize_t i, j
+    cdef int k
+    for i from 0 <= i < rows by LANES:
+        for j from 0 <= j < columns by LANES:
+            if rows - i < LANES or columns - j < LANES:
+                vtranspose_edge(
+                    w + i * ld + j, ld, turned + j * ld_turned + i, ld_turned, min(<Py_ssize_t>LANES, rows - i),
+                    min(<Py_ssize_t>LANES, columns - j),
+                )
+                continue
+            for k in range(LANES):
+                vprefetch(w + (i + k) * ld + j + AHEAD * LANES)
+            vtranspose_square(w + i * ld + j, ld, turned + j * ld_turned + i, ld_turned)
