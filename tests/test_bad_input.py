@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as numpy_strategies
 
 import fastnet as fn
 from fastnet import callbacks
+from fastnet.checks import is_finite
 
 NAN, INF = float("nan"), float("inf")
 X = np.linspace(-1, 1, 40).reshape(10, 4)
@@ -118,6 +119,18 @@ def test_not_finite_in_the_fast_path(backend: str, dtype: str) -> None:
         with pytest.raises(ValueError, match="x"):
             net.predict(np.array([0.0, value, 0.0, 0.0], dtype))
     assert np.isfinite(net.predict(np.zeros(4, dtype))).all()
+
+
+@pytest.mark.parametrize("size", [1, 8192, 8193, 1 << 16, (1 << 16) + 1, 200_000])
+def test_one_number_that_is_not_finite_is_found_anywhere(size: int, dtype: str) -> None:
+    values = np.full((size, 1), np.finfo(dtype).max, dtype)  # whose sums and products overflow
+    with np.errstate(all="raise", over="ignore"):
+        assert is_finite(values) and is_finite(-values) and is_finite(values[:0])
+        for bad in (NAN, INF, -INF):
+            for place in {0, size // 2, size - 1}:
+                values[place] = bad
+                assert not is_finite(values)
+                values[place] = 0
 
 
 def test_too_large_for_float32() -> None:

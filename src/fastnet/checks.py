@@ -45,7 +45,7 @@ ClassWeight: TypeAlias = Mapping[Any, float] | Literal["balanced"]
 
 # Below this, one dot product is the cheapest look for NaN, and no BLAS spreads it over threads.
 _SMALL = 8192
-_CHUNK = 1 << 16  # elements: enough to amortise the calls, few enough for the temporary to stay in cache
+_CHUNK = 1 << 16  # elements: enough to amortise the calls, few enough to be in the cache for a second look
 _SEED_LIMIT = 1 << 63
 
 
@@ -273,11 +273,13 @@ def _finite(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def is_finite(array: Array) -> bool:
-    """Whether no value is NaN or infinite."""
+    """Whether no value is NaN or infinite; needs no memory, as it is asked after every epoch."""
     if array.size <= _SMALL and math.isfinite(np.vdot(array, array)):
         return True  # (a product that overflows proves nothing)
     flat = array.reshape(-1)
-    return all(bool(np.isfinite(flat[i : i + _CHUNK]).all()) for i in range(0, flat.size, _CHUNK))
+    chunks = (flat[i : i + _CHUNK] for i in range(0, flat.size, _CHUNK))
+    # NaN is the largest and the smallest of the numbers that it is among.
+    return all(math.isfinite(chunk.max()) and math.isfinite(chunk.min()) for chunk in chunks)
 
 
 def _shape_problem(name: str, array: Array, shape: tuple[int, ...]) -> str:
