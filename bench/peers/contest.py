@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.peers import PEERS
 from bench.peers.disturbance import process_seconds, undisturbed
 from bench.peers.tasks import Task
 
@@ -58,17 +57,23 @@ class Contender:
         How many it may use.
     isa : {"", "avx2"}
         The instruction set that it is held to.
+    name : str, optional
+        What results call it, where a peer is there more than once.
+    changes : mapping of str to str, optional
+        More of the environment of its process.
     """
 
-    def __init__(self, peer: str, threads: int, isa: str = "") -> None:
-        self.peer, self.threads = peer, threads
+    def __init__(
+        self, peer: str, threads: int, isa: str = "", name: str = "", changes: Mapping[str, str] | None = None
+    ) -> None:
+        self.peer, self.threads, self.name = peer, threads, name or peer
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bench.peers.worker", peer, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # what goes wrong comes as an answer
             text=True,
-            env=environment(threads, isa),
+            env={**environment(threads, isa), **(changes or {})},
             cwd=ROOT,
         )
         self.about = self._answer()
@@ -141,15 +146,15 @@ def contest(task: Task, contenders: list[Contender], turns: int) -> dict[str, An
     for one in contenders:
         found = one.ask("prepare", task=task.title)
         if "cannot" in found:
-            left_out[one.peer] = found["cannot"]
+            left_out[one.name] = found["cannot"]
             continue
         right = right or found.get("numbers", [])
         if problem := found.get("error") or disagreement(task, right, found["numbers"]):
-            left_out[one.peer] = f"WRONG on {one.threads}: {problem.strip()}"
+            left_out[one.name] = f"WRONG on {one.threads}: {problem.strip()}"
             continue
         seconds: list[float] = []
         ready.append((one, seconds))
-        results.setdefault(one.peer, {})[str(one.threads)] = {
+        results.setdefault(one.name, {})[str(one.threads)] = {
             "seconds": seconds,
             "setup": found["setup"],
             "steps": found["steps"] * found["repeats"],
@@ -158,6 +163,6 @@ def contest(task: Task, contenders: list[Contender], turns: int) -> dict[str, An
         for one, seconds in ready:
             found = undisturbed(partial(one.ask, "measure"), partial(process_seconds, one.process.pid))
             if "error" in found:
-                raise RuntimeError(f"{PEERS[one.peer]}, {task.title}: {found['error']}")
+                raise RuntimeError(f"{one.name}, {task.title}: {found['error']}")
             seconds.append(found["seconds"])
     return {"results": results, "left_out": left_out, "checked": len(right)}
