@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -137,8 +137,13 @@ def disagreement(task: Task, right: list[float], numbers: list[float]) -> str:
     return "" if worst <= tolerance else f"its numbers are {worst:.1g} apart from fastnet's"
 
 
-def contest(task: Task, contenders: list[Contender], turns: int) -> dict[str, Any]:
-    """Prepare and check all, then measure in turns; returns what goes into the file for this task."""
+def contest(
+    task: Task, contenders: list[Contender], turns: int, repeated: Callable[..., Answer] = undisturbed
+) -> dict[str, Any]:
+    """Prepare and check all, then measure in turns; returns what goes into the file for this task.
+
+    `repeated` makes a measurement, and makes it again where it means nothing.
+    """
     results: dict[str, dict[str, Any]] = {}
     left_out: dict[str, str] = {}
     ready: list[tuple[Contender, list[float]]] = []
@@ -161,7 +166,7 @@ def contest(task: Task, contenders: list[Contender], turns: int) -> dict[str, An
         }
     for _ in range(turns):
         for one, seconds in ready:
-            found = undisturbed(partial(one.ask, "measure"), partial(process_seconds, one.process.pid))
+            found = repeated(partial(one.ask, "measure"), partial(process_seconds, one.process.pid))
             if "error" in found:
                 raise RuntimeError(f"{one.name}, {task.title}: {found['error']}")
             seconds.append(found["seconds"])

@@ -34,16 +34,16 @@ def cache_sizes() -> dict[str, int]:
     return found
 
 
-def build(folder: str, dtype: str, isa: str) -> Path | str:
-    """Compile the program; a message where that is not possible."""
+def build(folder: str, dtype: str, isa: str, source: Path = SOURCE) -> Path | str:
+    """Compile a program; a message where that is not possible."""
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
         return "no C compiler was found"
-    program = Path(folder) / dtype
+    program = Path(folder) / f"{source.stem}-{dtype}"
     flags = ["-mavx2", "-mfma"] if isa == "avx2" else ["-march=native"]
     real = {"float32": "float", "float64": "double"}[dtype]
     options = ["-O3", *flags, "-pthread", f"-DREAL={real}", "-o", str(program)]
-    command = [compiler, *options, "-x", "c", str(SOURCE)]
+    command = [compiler, *options, "-x", "c", str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return program if done.returncode == 0 else f"the compiler failed: {done.stderr.strip()[:200]}"
 
