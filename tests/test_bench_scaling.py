@@ -1,0 +1,180 @@
+"""`python -m bench.scaling` runs, on the smallest tasks, and its tables say what is missed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastnet import backends
+
+ROOT = Path(__file__).parent.parent
+if not (ROOT / "bench").is_dir():
+    pytest.skip("the tests run without the benchmarks", allow_module_level=True)
+
+TITLE = "predict 1 row, 4-16-16-2"
+HAS_BASELINE = "baseline" in backends.available()
+
+
+def run(*arguments: str) -> str:
+    """What the command prints, with the fastnet that is tested here."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.scaling", *arguments],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def modules(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The modules of the bench, by name."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    return lambda name: importlib.import_module(f"bench.{name}")
+
+
+def test_the_command_measures_and_shows_a_file_again(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "report.json"
+    few = [
+        "--only",
+        "threads",
+        "baseline",
+        "--tasks",
+        TITLE,
+        "--turns",
+        "2",
+        "--pairs",
+        "2",
+        "--patience",
+        "0",
+    ]
+    printed = run(*few, "--json", str(path))
+    sections = json.loads(path.read_text())["sections"]
+    assert list(sections) == ["threads", "baseline"]
+    pairs = sections["threads"][TITLE]["results"]
+    assert [sorted(pair) for pair in pairs.values()] == [["1", "2"], ["1", "2"]]
+    assert all(len(one["seconds"]) == 2 for pair in pairs.values() for one in pair.values())
+    names = ["baseline", "numpy", "numpy, SSE"] if HAS_BASELINE else []
+    assert sorted(sections["baseline"].get(TITLE, {"results": {}})["results"]) == names
+    assert printed.count(f"| {TITLE} | ") == 1 + HAS_BASELINE
+    assert run("--load", str(path)) == printed
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("python_threads", {"title": "4-16-16-2, Adam, batch 32", "turns": 2, "seconds": 0.01}),
+        ("kernels", {"names": [backends.available()[0], "numpy"], "turns": 1}),
+    ],
+)
+def test_a_probe_answers(modules: Any, name: str, arguments: dict[str, Any]) -> None:
+    found = modules("scaling").probe(name, 2, **arguments)
+    if name == "python_threads":
+        assert sorted(found["rates"]) == ["1x1", "1x2", "2x1", "2x2"]
+        assert all(len(rates) == 2 and min(rates) > 0 for rates in found["rates"].values())
+    else:
+        assert "dense_forward, 256 x 128 x 64" in found and len(found) > 100
+        assert all(min(map(min, one.values())) > 0 for one in found.values())
+
+
+def test_a_probe_that_fails_says_why(modules: Any) -> None:
+    with pytest.raises(RuntimeError, match="KeyError: 'no such task'"):
+        modules("scaling").probe("python_threads", 1, title="no such task")
+
+
+def rows(report: dict[str, Any], modules: Any) -> list[list[str]]:
+    """Cells of each row of the tables."""
+    tables = modules("scaling_tables").TABLES
+    return [row for section, table in tables for row in table(report.get(section, {}))[1]]
+
+
+def contest(**seconds: dict[str, float]) -> dict[str, Any]:
+    results = {
+        name: {count: {"seconds": [one] * 3} for count, one in by_threads.items()}
+        for name, by_threads in seconds.items()
+    }
+    return {"results": results, "left_out": {}, "apart": {"least": 25, "most": 170, "far": 1}}
+
+
+@pytest.mark.parametrize(
+    ("title", "two", "word"),
+    [
+        ("784-128-64-10, SGD, batch 256", 0.5, "ok"),
+        ("784-128-64-10, SGD, batch 256", 0.6, "BELOW"),
+        ("784-128-64-10, SGD, batch 64", 0.6, "ok"),
+        ("784-128-64-10, SGD, batch 64", 1.03, "equal"),
+        ("784-128-64-10, SGD, batch 64", 1.1, "BELOW"),
+    ],
+)
+def test_two_threads_that_are_slower_are_called_out(modules: Any, title: str, two: float, word: str) -> None:
+    row = rows({"threads": {title: contest(a={"1": 1.0, "2": two})}}, modules)[0]
+    assert row[0] == title and row[-1] == word and row[3] == f"{1 / two:.2f}"
+
+
+def test_every_bound_has_its_verdict(modules: Any) -> None:
+    rates = {"1x1": [1.0], "2x1": [1.8], "1x2": [1.7], "2x2": [1.8]}
+    slow = contest(baseline={"1": 2.0, "2": 1.0}, numpy={"1": 1.0, "2": 2.0})
+    slow["results"]["numpy, SSE"] = slow["results"]["numpy"]
+    found = rows(
+        {
+            "python": {"net": {"rates": rates, "apart": {"least": 0, "most": 0, "far": 0}}},
+            "memory": {
+                "fits": {"given": 2e8, "converted": 0, "peak": 39e6},
+                "does not": {"given": 2e8, "converted": 0, "peak": 41e6},
+                "converted": {"pixels": "uint8", "given": 5e7, "converted": 2e8, "peak": 2.1e8},
+                "epoch": {"held_out": 0, "peak": 17e3, "kept": 0},
+            },
+            "idle": {"idle": {"cpu": 0.1, "seconds": 2.0, "workers": 1, "states": "RS"}},
+            "baseline": {"task": slow},
+            "kernels": {
+                "kernel": {name: {"baseline": [2.0], "numpy": [1.0]} for name in ("numpy", "numpy, SSE")}
+            },
+        },
+        modules,
+    )
+    wanted = ["BELOW", "", "ok", "ABOVE", "", "ABOVE", "ABOVE", "AWAKE", "BELOW BELOW ok ok", "BELOW BELOW"]
+    assert [row[-1] for row in found] == wanted
+
+
+def test_other_numbers_are_wrong_and_in_no_table(modules: Any) -> None:
+    content = {**contest(a={"1": 1.0, "2": 1.0}), "left_out": {"b": "WRONG on 2: planted"}}
+    report = {"threads": {"task": content}}
+    assert modules("scaling_tables").wrong({"sections": report}) == ["task: b WRONG on 2: planted"]
+    assert rows(report, modules) == []
+
+
+# ---- CPUs that are far apart
+
+
+def test_a_measurement_on_cpus_far_apart_is_repeated(modules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    distance = modules("distance")
+    monkeypatch.setattr(distance, "PAUSE", 0)
+    found = iter([25.0, 25.0, 170.0, 170.0, 25.0, 26.0, 24.0])  # at first; before and after, three times
+    near = distance.Near(lambda: next(found), patience=60)
+    calls: list[int] = []
+    near(lambda: calls.append(1), lambda: 0.0)
+    assert len(calls) == 3 and near.found() == {"least": 24.0, "most": 170.0, "far": 0}
+
+
+def test_one_without_patience_counts(modules: Any) -> None:
+    found = iter([25.0, 25.0, 170.0])
+    near = modules("distance").Near(lambda: next(found), patience=0)
+    assert near(lambda: 7, lambda: 0.0) == 7 and near.far == 1
+
+
+def test_the_distance_is_measured_or_nothing(modules: Any) -> None:
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        found = modules("distance").meter(stack)()
+    assert found == 0 or 1 < found < 1e6
