@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench.peers.disturbance import undisturbed
+from bench.peers.disturbance import watched
 from bench.peers.limits import build
 
 SOURCE = Path(__file__).with_name("distance.h")
@@ -41,31 +41,31 @@ def meter(stack: ExitStack) -> Callable[[], float]:
 
 
 class Near:
-    """Repeats a measurement during which the CPUs were far apart, as `undisturbed` does a disturbed one.
+    """Repeats a measurement during which the CPUs were far apart, or other processes used them.
 
     Parameters
     ----------
     distance : callable
         That of two CPUs, in nanoseconds.
     patience : float
-        Seconds after which a measurement counts all the same.
+        Seconds, of all repetitions together, after which a measurement counts all the same.
 
     Attributes
     ----------
     least, most : float
         Nanoseconds.
-    far : int
-        Measurements that count although the CPUs were far apart.
+    far, disturbed : int
+        Measurements that count although the CPUs were far apart, or used by others.
     """
 
     def __init__(self, distance: Callable[[], float], patience: float) -> None:
         self.distance, self.patience = distance, patience
         self.least = self.most = distance()
-        self.far = 0
+        self.far = self.disturbed = 0
 
     def found(self) -> dict[str, float]:
         """What goes into the file."""
-        return {"least": self.least, "most": self.most, "far": self.far}
+        return {"least": self.least, "most": self.most, "far": self.far, "disturbed": self.disturbed}
 
     def look(self) -> bool:
         """Whether the CPUs are far apart now."""
@@ -75,12 +75,12 @@ class Near:
 
     def __call__(self, measure: Callable[[], Any], own_seconds: Callable[[], float]) -> Any:
         """Measure, and again where it must be."""
-        end = time.perf_counter() + self.patience
         while True:
-            before = self.look()
-            result = undisturbed(measure, own_seconds)
-            far = self.look() or before
-            if not far or time.perf_counter() >= end:
-                self.far += far
+            start, far = time.perf_counter(), self.look()
+            result, disturbed = watched(measure, own_seconds)
+            far = self.look() or far
+            if not (far or disturbed) or self.patience <= 0:
+                self.far, self.disturbed = self.far + far, self.disturbed + disturbed
                 return result
             time.sleep(PAUSE)
+            self.patience -= time.perf_counter() - start

@@ -185,7 +185,7 @@ def throughput(trainers: list[fn.Trainer], data: list[tuple[Array, Array]], batc
 def python_threads(title: str, turns: int = 5, seconds: float = 0.5, patience: float = 0.0) -> Answer:
     """Steps a second of one net and of two, each on one thread and on two: lists, by "nets x threads".
 
-    A measurement is repeated for up to `patience` seconds while the CPUs are far apart.
+    Disturbed measurements are repeated for up to `patience` seconds.
     """
     task = TASKS[title]
     trainers = [

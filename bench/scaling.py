@@ -165,12 +165,13 @@ def arguments() -> argparse.Namespace:
     add(
         "--patience",
         type=float,
-        default=30,
+        default=60,
         metavar="SECONDS",
-        help="to wait where a virtual machine's CPUs do not share a cache (default: %(default)s)",
+        help="for repeating what was disturbed, for each task (default: %(default)s)",
     )
     add("--json", type=Path, metavar="FILE", help="write what was measured")
-    add("--load", type=Path, metavar="FILE", help="show what was written instead of measuring")
+    add("--load", type=Path, nargs="+", metavar="FILE", help="show what was written instead of measuring")
+    add("--table", action="store_true", help="write the tables of docs/performance.md")
     return parser.parse_args()
 
 
@@ -186,13 +187,22 @@ def run(options: argparse.Namespace) -> Raw:
     return report
 
 
+def loaded(paths: list[Path]) -> Raw:
+    """The reports of these files as one; of a section that several have, the last."""
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    sections = {name: section for one in reports for name, section in one["sections"].items()}
+    return {**reports[-1], "sections": sections}
+
+
 def main() -> int:
     options = arguments()
-    report = json.loads(options.load.read_text(encoding="utf-8")) if options.load else run(options)
+    report = loaded(options.load) if options.load else run(options)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(scaling_tables.markdown(report))
+    if options.table:
+        scaling_tables.write(report)
     wrong = scaling_tables.wrong(report)
     for line in wrong:
         print(f"WRONG: {line}", file=sys.stderr)

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from bench.compare import FLOOR
-from bench.peers.table import median, shown
+from bench.peers.table import median, put, shown
 
 Raw = dict[str, Any]
 Table = tuple[list[str], list[list[str]]]
 """Headings, and the cells of each row; the last one is the verdict."""
+
+MARKS = ("<!-- scaling: begin -->", "<!-- scaling: end -->")
 
 TWO_THREADS = {"784-128-64-10, SGD, batch 256": 1.7, "784-1024-1024-10, SGD, batch 256": 1.7}
 """How many times as fast as one thread two must be; nowhere may they be slower."""
@@ -149,14 +151,24 @@ TABLES: tuple[tuple[str, Callable[[Raw], Table]], ...] = (
 )
 
 
+def lines(table: Table) -> str:
+    """A table in Markdown."""
+    headings, rows = table
+    cells = [headings, ["---", *["--:"] * (len(headings) - 2), "---"], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def measured_on(report: Raw) -> str:
+    return f"{report['machine']['cpu']}, Python {report['machine']['python']}, {report['date']}."
+
+
 def markdown(report: Raw) -> str:
     """All tables, and what was measured on."""
-    parts = [f"{report['machine']['cpu']}, Python {report['machine']['python']}, {report['date']}"]
+    parts = [measured_on(report)]
     for section, table in TABLES:
         headings, rows = table(report["sections"].get(section, {}))
         if rows:
-            lines = [headings, ["---", *["--:"] * (len(headings) - 2), "---"], *rows]
-            parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+            parts.append(lines((headings, rows)))
             parts.extend(apart(report["sections"][section]))
             missed = sum(not {"ok", "equal"}.issuperset(row[-1].split()) for row in rows)
             parts.append(f"{section}: {len(rows)} rows, {missed} with a bound that is missed")
@@ -169,10 +181,32 @@ def apart(found: Raw) -> list[str]:
     if not seen:
         return []
     least, most = min(one["least"] for one in seen), max(one["most"] for one in seen)
-    far = sum(one["far"] for one in seen)
+    far, disturbed = (sum(one[what] for one in seen) for what in ("far", "disturbed"))
     return [
-        f"a cache line from one CPU to the other: {least:.0f} to {most:.0f} ns; {far} measurements far apart"
+        f"a cache line from one CPU to the other: {least:.0f} to {most:.0f} ns; {far} measurements "
+        f"while they were far apart, {disturbed} beside other processes"
     ]
+
+
+def ratios(sections: Raw) -> Table:
+    """The ratios of `threads` and `baseline`, task by task."""
+    two = [[row[0], row[3], row[5]] for row in threads(sections["threads"])[1]]
+    own = {row[0]: [row[at] for at in (2, 5, 3, 6)] for row in baseline(sections["baseline"])[1]}
+    beside = [f"{what}, {count}" for what in ("NumPy", "NumPy, SSE") for count in (1, 2)]
+    headings = [
+        "times as fast",
+        "two threads as one",
+        "at least",
+        *(f"`baseline` as {one}" for one in beside),
+    ]
+    return headings, [[*row, *own.get(row[0], [""] * 4)] for row in two]
+
+
+def write(report: Raw) -> None:
+    """Put all but the kernels into the page."""
+    sections = report["sections"]
+    tables = [table(sections[name]) for name, table in TABLES if name in ("python", "memory", "idle")]
+    put("\n\n".join([*map(lines, [*tables, ratios(sections)]), measured_on(report)]), MARKS)
 
 
 def wrong(report: Raw) -> list[str]:

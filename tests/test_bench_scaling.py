@@ -103,7 +103,7 @@ def contest(**seconds: dict[str, float]) -> dict[str, Any]:
         name: {count: {"seconds": [one] * 3} for count, one in by_threads.items()}
         for name, by_threads in seconds.items()
     }
-    return {"results": results, "left_out": {}, "apart": {"least": 25, "most": 170, "far": 1}}
+    return {"results": results, "left_out": {}, "apart": {"least": 25, "most": 170, "far": 1, "disturbed": 0}}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_every_bound_has_its_verdict(modules: Any) -> None:
     slow["results"]["numpy, SSE"] = slow["results"]["numpy"]
     found = rows(
         {
-            "python": {"net": {"rates": rates, "apart": {"least": 0, "most": 0, "far": 0}}},
+            "python": {"net": {"rates": rates, "apart": {"least": 0, "most": 0}}},
             "memory": {
                 "fits": {"given": 2e8, "converted": 0, "peak": 39e6},
                 "does not": {"given": 2e8, "converted": 0, "peak": 41e6},
@@ -153,23 +153,66 @@ def test_other_numbers_are_wrong_and_in_no_table(modules: Any) -> None:
     assert rows(report, modules) == []
 
 
-# ---- CPUs that are far apart
+def test_the_page_gets_its_tables_between_the_marks(
+    modules: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tables, peers = modules("scaling_tables"), modules("peers.table")
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{peers.MARKS[0]}\n{tables.MARKS[0]}\nold\n{tables.MARKS[1]}\nafter")
+    monkeypatch.setattr(peers, "PAGE", page)
+    beside = contest(baseline={"1": 2.0, "2": 1.0}, numpy={"1": 1.0, "2": 2.0})
+    beside["results"]["numpy, SSE"] = {count: {"seconds": [3.0] * 3} for count in ("1", "2")}
+    sections = {"threads": {"task": contest(a={"1": 1.0, "2": 0.8})}, "baseline": {"task": beside}}
+    sections |= {name: {} for name in ("python", "memory", "idle")}
+    tables.write({"machine": {"cpu": "one", "python": "3"}, "date": "today", "sections": sections})
+    text = page.read_text()
+    assert text.startswith(f"before\n{peers.MARKS[0]}\n") and text.endswith("\nafter") and "old" not in text
+    assert "| task | 1.25 | 1 | 0.50 | 2.00 | 1.50 | 3.00 |" in text
 
 
-def test_a_measurement_on_cpus_far_apart_is_repeated(modules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_shown_as_one(modules: Any, tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a.json", "b.json")]
+    for path, sections in zip(paths, ({"idle": 1, "python": 2}, {"idle": 3}), strict=True):
+        path.write_text(json.dumps({"date": path.name, "sections": sections}))
+    assert modules("scaling").loaded(paths) == {"date": "b.json", "sections": {"idle": 3, "python": 2}}
+
+
+# ---- CPUs that are far apart, or used by others
+
+
+@pytest.fixture
+def near(modules: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A `Near` that finds these distances, and is disturbed where it is told so."""
     distance = modules("distance")
     monkeypatch.setattr(distance, "PAUSE", 0)
-    found = iter([25.0, 25.0, 170.0, 170.0, 25.0, 26.0, 24.0])  # at first; before and after, three times
-    near = distance.Near(lambda: next(found), patience=60)
+
+    def make(distances: list[float], disturbed: list[bool], patience: float) -> Any:
+        found, others = iter(distances), iter(disturbed)
+        monkeypatch.setattr(distance, "watched", lambda measure, own: (measure(), next(others)))
+        return distance.Near(lambda: next(found), patience)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("distances", "disturbed"),
+    [([170, 170, 25, 26], [False, False]), ([25, 170, 25, 25], [False, False]), ([25] * 4, [True, False])],
+)
+def test_a_measurement_that_means_nothing_is_repeated(
+    near: Any, distances: list[float], disturbed: list[bool]
+) -> None:
     calls: list[int] = []
-    near(lambda: calls.append(1), lambda: 0.0)
-    assert len(calls) == 3 and near.found() == {"least": 24.0, "most": 170.0, "far": 0}
+    one = near([25.0, *distances, 25.0, 25.0], disturbed, 60)
+    assert one(lambda: calls.append(1), lambda: 0.0) is None
+    assert (
+        len(calls) == 2 and one.far == one.disturbed == 0 and one.least <= 25 and one.most == max(distances)
+    )
 
 
-def test_one_without_patience_counts(modules: Any) -> None:
-    found = iter([25.0, 25.0, 170.0])
-    near = modules("distance").Near(lambda: next(found), patience=0)
-    assert near(lambda: 7, lambda: 0.0) == 7 and near.far == 1
+def test_one_without_patience_counts(near: Any) -> None:
+    one = near([25.0, 25.0, 170.0], [True], 0)
+    assert one(lambda: 7, lambda: 0.0) == 7
+    assert one.found() == {"least": 25.0, "most": 170.0, "far": 1, "disturbed": 1}
 
 
 def test_the_distance_is_measured_or_nothing(modules: Any) -> None:

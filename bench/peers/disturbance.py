@@ -33,15 +33,21 @@ def children_seconds() -> float:
     return float(sum(os.times()[2:4]))
 
 
-def undisturbed(measure: Callable[[], Result], own_seconds: Callable[[], float]) -> Result:
-    """Measure; again, where others than `own_seconds` tells of used the CPUs meanwhile, but not for ever."""
+def watched(measure: Callable[[], Result], own_seconds: Callable[[], float]) -> tuple[Result, bool]:
+    """Measure; and whether others than `own_seconds` tells of used the CPUs meanwhile."""
     if not STAT.is_file():
-        return measure()
+        return measure(), False
+    start, before = time.perf_counter(), machine_seconds() - own_seconds()
+    result = measure()
+    others = machine_seconds() - own_seconds() - before
+    return result, others > max(ALLOWED * (time.perf_counter() - start), 2 * TICK)
+
+
+def undisturbed(measure: Callable[[], Result], own_seconds: Callable[[], float]) -> Result:
+    """Measure; again, where others used the CPUs meanwhile, but not for ever."""
     for attempt in range(TRIES):
-        start, before = time.perf_counter(), machine_seconds() - own_seconds()
-        result = measure()
-        others = machine_seconds() - own_seconds() - before
-        if others <= max(ALLOWED * (time.perf_counter() - start), 2 * TICK):
+        result, disturbed = watched(measure, own_seconds)
+        if not disturbed:
             break
         time.sleep(PAUSE * attempt)
     return result

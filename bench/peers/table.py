@@ -160,12 +160,16 @@ def row(report: Report, title: str, peers: list[str]) -> str:
 
 
 def write(report: Report) -> None:
-    """Put the table and what it was measured with between the marks of the page."""
+    """Put the table and what it was measured with into the page."""
+    put(f"{markdown(report)}\n\n{measured_with(report)}", MARKS)
+
+
+def put(made: str, marks: tuple[str, str]) -> None:
+    """Put what was made between two marks of the page."""
     text = PAGE.read_text(encoding="utf-8")
-    begin, end = MARKS
-    made = f"{begin}\n{markdown(report)}\n\n{measured_with(report)}\n{end}"
+    begin, end = marks
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    PAGE.write_text(pattern.sub(lambda _: made, text), encoding="utf-8")
+    PAGE.write_text(pattern.sub(lambda _: f"{begin}\n{made}\n{end}", text), encoding="utf-8")
 
 
 def measured_with(report: Report) -> str:
