@@ -69,6 +69,7 @@ def prepare_prediction(peer: Any, task: Task) -> tuple[Measure, Answer]:
     predict(given)
     setup = time.perf_counter() - start
     once = seconds_of(lambda: predict(given), max(1, min(20, int(EPOCH / max(setup, 1e-6)))))
+    once = seconds_of(lambda: predict(given), max(1, round(EPOCH / once)))  # the first calls may be slow
     repeats = max(1, round(MEASUREMENT / once))
 
     def measure() -> float:
