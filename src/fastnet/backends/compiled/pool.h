@@ -1,7 +1,7 @@
 /* A small worker pool: no OpenMP, because two OpenMP runtimes in one process are a known disaster.
  *
  * `pool_run` wakes the workers, runs one job on all of them and on the caller, and waits for all. Inside
- * a job the threads meet at `pool_barrier`, which spins for some microseconds and then waits; after a
+ * a job the threads meet at `pool_barrier`, which spins for a while and then waits; after a
  * job workers do the same for the next one, so that an idle process uses no CPU. One job runs at a time:
  * a second caller, from another Python thread, works alone meanwhile. A forked child starts with no
  * workers, and makes its own.
@@ -14,7 +14,11 @@
 #include <string.h>
 
 #define POOL_MOST 64    /* threads in all */
-#define POOL_SPINS 4000 /* looks before a thread sleeps: about a hundred microseconds */
+/* Looks before a thread sleeps: about a hundred microseconds between jobs, and a millisecond at the barriers of one.
+ * To wake a thread may take half of that, above all on a virtual machine; if threads fell asleep sooner, whoever woke one
+ * would be asleep before that one came. */
+#define POOL_SPINS 4000
+#define POOL_PATIENCE 40000
 
 typedef void (*pool_job)(void *context, int part, int parts);
 
@@ -86,8 +90,8 @@ static inline void pool_relax(void) {
 }
 
 /* Wait until *counter differs from `old`; returns whether that took so long that the thread slept. */
-static int pool_await(unsigned *counter, unsigned old) {
-    for (int spin = 0; spin < POOL_SPINS; spin++) {
+static int pool_await(unsigned *counter, unsigned old, int spins) {
+    for (int spin = 0; spin < spins; spin++) {
         if (__atomic_load_n(counter, __ATOMIC_ACQUIRE) != old) return 0;
         pool_relax();
     }
@@ -118,7 +122,7 @@ static void pool_barrier(int parts) {
         __atomic_store_n(&pool.arrived, 0, __ATOMIC_RELAXED);
         __atomic_add_fetch(&pool.barriers, 1, __ATOMIC_SEQ_CST);
         pool_rouse();
-    } else if (pool_await(&pool.barriers, old)) {
+    } else if (pool_await(&pool.barriers, old, POOL_PATIENCE)) {
         __atomic_add_fetch(&pool.naps, 1, __ATOMIC_RELAXED);
     }
 }
@@ -129,7 +133,7 @@ static unsigned pool_naps(void) { return __atomic_load_n(&pool.naps, __ATOMIC_RE
 
 static void pool_work(int part) {
     for (unsigned jobs = 0;; jobs++) {
-        pool_await(&pool.mailbox[part].jobs, jobs);
+        pool_await(&pool.mailbox[part].jobs, jobs, POOL_SPINS);
         int parts = __atomic_load_n(&pool.parts, __ATOMIC_ACQUIRE);
         pool.job(pool.context, part, parts);
         pool_barrier(parts); /* the caller may let go of the context now */
