@@ -33,7 +33,8 @@ from fastnet.backends.compiled.pool cimport (
 )
 from fastnet.backends.compiled.program cimport (
     ACTIVATION, DENSE, DROPOUT, FLATTEN, NORM_RUN, Batch, Operation, Program, Targets,
-    Workspace, backward, begins_next, forward, loss_part, norm_of, rows_of, share, squares_part, threshold, update_part,
+    Workspace, backward, begins_next, forward, loss_part, norm_of, rows_of, share, split_of_layer, squares_part, threshold,
+    update_part,
     wait_for_rows,
 )
 from fastnet.backends.compiled.rng cimport dropout_run, uint32, uint64

@@ -254,7 +254,7 @@ cdef class Executor:
             op = &self.program.ops[i]
             if op.kind == DENSE:
                 work = <double>count * op.inputs * op.outputs
-                if work >= self.program.layer_worth:
+                if split_of(self.program.layer_worth, count, op.inputs, op.outputs, self.threads) != ALONE:
                     shared += work * (3 if op.returns else 2)
         return self._parts(shared, self.training_worth)
 
@@ -308,11 +308,10 @@ cdef class Executor:
         PyObject_GetBuffer(result, &output, PyBUF_WRITABLE)
         job = self._job(<const real *>view.buf, 1)
         job.spaces, job.out = &self.row_space, <real *>output.buf
-        if self.threads == 1 or self.operations < self.row_worth:
-            with cython.critical_section(self):
+        with cython.critical_section(self):
+            if self.threads == 1 or self.operations < self.row_worth:
                 _row_job(&job, 0, 1)
-        else:
-            with self.lock, nogil:
+            else:
                 self._run_row(&job)
         PyBuffer_Release(&output)
         PyBuffer_Release(&view)
@@ -329,7 +328,7 @@ cdef class Executor:
         cdef unsigned naps = pool_naps()
         if now - self.row_end > BURST_GAP:
             self.row_calls = 0
-        self.row_calls += 1
+        self.row_calls = min(self.row_calls + 1, <int>BURST + 1)
         if self.row_calls <= BURST or now < self.row_alone_until:
             _row_job(job, 0, 1)
         else:

@@ -157,7 +157,7 @@ cdef inline forced descend_row_tile(
             then = vset1(next[k])
         for v in range(V):
             line = vload(weights + v * LANES) if full or v < V - 1 else vload_n(weights + v * LANES, tail)
-            line = line - vset1(rate) * (element * slope[v])
+            line = line - vset1(rate) * (element * slope[v] + vset1(0))  # a sum as in a tile: 0 + -0 is 0
             if full or v < V - 1:
                 vstore(weights + v * LANES, line)
             else:
@@ -199,7 +199,6 @@ cdef inline void descend_row(
 ) noexcept nogil:
     """Plain descent of all of this thread's blocks of weights (I, ld), for a batch of the single row x."""
     descend_row_columns(x, d_z, weights, rate, NULL, NULL, at.row, at.row_end, ld, at.column_end, at.last, False)
-    at.column_end = at.last
 
 
 cdef inline void descend_ahead(

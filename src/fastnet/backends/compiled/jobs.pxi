@@ -178,7 +178,9 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
                     right += job.correct[i]
                 job.progress[CORRECT] += <double>right
                 job.progress[TOTAL] += <double>(batch.count * (1 if job.program.metric == los.ARGMAX else width))
-        if not begun:  # else each thread goes on with what it wrote itself, up to the next barrier
+        # Where threads share the inputs of the first layer and its product is begun, each goes on with what it wrote itself;
+        # the next barrier comes before anybody writes what others still read here. Else it is this one.
+        if not begun or split_of_layer(job.program, &batch, job.program.ops) == ALONE:
             pool_barrier(parts)
         if last:
             break
