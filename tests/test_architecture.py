@@ -22,12 +22,13 @@ ORDER = [
     "transforms", "data", "columns", "idx", "download", "datasets",
     "checks", "evaluation", "loss_functions", "layers", "storage", "architecture", "network", "gradients",
     "plotting", "history", "callbacks", "progress", "run", "checkpoints", "training",
-    "perceptron", "explanation", "explain", ".", "sklearn", "cli_train", "cli_predict", "cli", "__main__",
+    "perceptron", "explanation", "explain",
+    "interop.assemble", "interop", ".", "sklearn", "cli_train", "cli_predict", "cli", "__main__",
 ]
 # fmt: on
 
 # Imports against the order, each inside a function: conveniences that delegate upwards.
-DEFERRED = {("network", "training"), ("network", "storage"), ("network", "callbacks")}
+DEFERRED = {("network", "training")}
 
 FORBIDDEN_FLAGS = re.compile(r"-ffast-math|-Ofast|-march=|-mtune=|-fopenmp|[-/:]arch:|/fp:fast")
 FORBIDDEN_CODE = re.compile(r"\bcimport\s+numpy\b|\bnumpy\s+cimport\b|\bprange\b|#\s*pragma\s+omp|<omp\.h>")

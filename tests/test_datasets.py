@@ -89,7 +89,7 @@ def test_digits() -> None:
 def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(
-        ImportError, match=r"^the digits come with scikit-learn: pip install 'fastnet\[cli\]'$"
+        ImportError, match=r"^loading the digits needs scikit-learn: pip install 'fastnet\[cli\]'$"
     ):
         datasets.digits()
 

@@ -18,7 +18,7 @@ from fastnet.arrays import as_count, as_generator, as_number
 from fastnet.columns import Columns, Task, read_table
 from fastnet.data import Dataset
 from fastnet.download import cache_folder, fetch
-from fastnet.errors import FastnetFormatError, MissingFileError
+from fastnet.errors import FastnetFormatError, MissingFileError, missing
 from fastnet.idx import read_idx
 
 __all__ = [
@@ -87,7 +87,7 @@ def digits(test: float = 0.25, seed: int | None = 0) -> tuple[Dataset, Dataset]:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise ImportError("the digits come with scikit-learn: pip install 'fastnet[cli]'") from None
+        raise missing("loading the digits", "scikit-learn", "cli") from None
     pixels, labels = load_digits(return_X_y=True)
     data = Dataset(
         (pixels / 16.0).astype(np.float32),

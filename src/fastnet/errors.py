@@ -21,6 +21,7 @@ __all__ = [
     "OverfittingWarning",
     "check_target",
     "existing",
+    "missing",
     "unknown",
     "warn",
 ]
@@ -44,6 +45,11 @@ def unknown(kind: str, name: object, known: Collection[str]) -> str:
     close = get_close_matches(str(name).lower(), known, 1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return f"unknown {kind} {name!r}{hint}; known: {', '.join(known)}"
+
+
+def missing(what: str, library: str, extra: str) -> ImportError:
+    """Return the error for `what`, for which a library is missing: it names the extra to install."""
+    return ImportError(f"{what} needs {library}: pip install 'fastnet[{extra}]'", name=library)
 
 
 @contextmanager

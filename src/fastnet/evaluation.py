@@ -15,7 +15,7 @@ from fastnet.checks import Array, LossFunction, check_metric
 from fastnet.graph import Graph
 from fastnet.losses import Loss
 
-__all__ = ["blocks", "call_loss", "evaluate", "predict"]
+__all__ = ["blocks", "call_loss", "evaluate", "loss_options", "predict"]
 
 # Operations of one block: 0.1 s at 2 GFLOP/s, which even the NumPy backend reaches on a small machine.
 _BLOCK_OPERATIONS = 2e8
@@ -116,3 +116,8 @@ def call_loss(loss: LossFunction, output: Array, target: Array) -> tuple[float, 
             f"wanted that of the output, {output.shape}"
         )
     return number, d_output
+
+
+def loss_options(loss: Any) -> dict[str, Any]:
+    """Return the options of an executor for a loss; a function runs outside of it."""
+    return {"loss": loss.name, "loss_parameter": loss.parameter} if isinstance(loss, Loss) else {}

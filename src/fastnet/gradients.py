@@ -18,8 +18,9 @@ from fastnet.checks import (
     check_targets,
     check_weights,
 )
+from fastnet.evaluation import loss_options
 from fastnet.losses import Loss
-from fastnet.network import Network, loss_options
+from fastnet.network import Network
 
 __all__ = ["gradient_check"]
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
 from fastnet import backends, evaluation
 from fastnet.architecture import Summary, check_layers, expected_tensors, lower, parse, slot_name, summarize
-from fastnet.arrays import as_numbers, require_finite
+from fastnet.arrays import aligned_zeros, as_numbers, require_finite
 from fastnet.checks import (
     Array,
     ClassWeight,
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from fastnet.metrics import Metric
     from fastnet.optimizers import Optimizer
 
-__all__ = ["Network", "aligned_zeros", "load", "loss_options", "mlp"]
+__all__ = ["Network", "load", "mlp"]
 
 
 class Network:
@@ -294,7 +293,7 @@ class Network:
         weight = check_weights(sample_weight, None, targets, found, self.graph, self.dtype)
         gradients = np.zeros_like(self._parameters)
         executor = self.executor(
-            **loss_options(found), gradients=gradients, batch_size=len(rows), seed=self.seed
+            **evaluation.loss_options(found), gradients=gradients, batch_size=len(rows), seed=self.seed
         )
         if isinstance(found, Loss):
             return executor.loss_and_gradients(rows, targets, weight, training), gradients
@@ -349,7 +348,7 @@ class Network:
         targets = check_targets(y, len(rows), found, self.graph, self.dtype)
         weight = check_weights(sample_weight, None, targets, found, self.graph, self.dtype)
         counted = check_metric(found, self.graph, targets)
-        executor = self.executor(**loss_options(found), metric=counted)
+        executor = self.executor(**evaluation.loss_options(found), metric=counted)
         value, accuracy = evaluation.evaluate(executor, self.graph, found, rows, targets, weight)
         results = {"loss": value}
         output = None
@@ -536,21 +535,6 @@ def load(path: str | os.PathLike[str]) -> Network:
 
     _, description, tensors = storage.read(path, ("network",), expect)
     return Network.from_config(description["network"], tensors)
-
-
-def loss_options(loss: Any) -> dict[str, Any]:
-    """Return the options of an executor for a loss; a function runs outside of it."""
-    return {"loss": loss.name, "loss_parameter": loss.parameter} if isinstance(loss, Loss) else {}
-
-
-def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return zeros that start at a cache line, so that no vector register's load needs two."""
-    line = 64
-    size = math.prod(shape) * dtype.itemsize
-    memory = np.zeros(size + line, np.uint8)
-    start = -memory.__array_interface__["data"][0] % line
-    zeros: NDArray[Any] = memory[start : start + size].view(dtype).reshape(shape)
-    return zeros
 
 
 def _no_fast_path(x: Any) -> None:

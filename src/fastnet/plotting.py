@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnet.arrays import as_count, as_numbers
+from fastnet.errors import missing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -295,7 +296,7 @@ def _figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError("plotting needs matplotlib: pip install 'fastnet[plot]'") from None
+        raise missing("plotting", "matplotlib", "plot") from None
     return Figure(figsize=(width, height), layout="constrained")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnet import backends, optimizers
-from fastnet.arrays import as_count
+from fastnet.arrays import aligned_zeros, as_count
 from fastnet.backends.reference import LOSS_SUM, NORM, ROW, STEP
 from fastnet.callbacks import Callback, OverfittingMonitor
 from fastnet.checks import (
@@ -29,10 +29,11 @@ from fastnet.checks import (
 )
 from fastnet.data import Dataset
 from fastnet.errors import DivergenceWarning, warn
+from fastnet.evaluation import loss_options
 from fastnet.history import History
 from fastnet.loss_functions import FunctionExecutor
 from fastnet.losses import LOSSES, Loss
-from fastnet.network import Network, aligned_zeros, loss_options
+from fastnet.network import Network
 from fastnet.optimizers import SGD, Optimizer
 from fastnet.progress import Progress
 from fastnet.run import Data, Run

@@ -1,0 +1,1 @@
+"""Models in and out: what other libraries and languages wrote, and what they can run."""
