@@ -12,7 +12,7 @@ lie anywhere, are given by pointers. Matrices that do not are walked through in 
 from fastnet.backends.compiled.blocks cimport PIECES, Blocks, next_block
 from fastnet.backends.compiled.simd cimport (
     LANES, NV, forced, real, vload, vload_n, vlt, vmax, vprefetch, vreal, vselect, vset1, vstore, vstore_n, vsum,
-    vtranspose, vzip_high, vzip_low,
+    vsums, vtranspose, vzip_high, vzip_low,
 )
 
 cdef enum:
@@ -152,29 +152,42 @@ cdef inline void forward_panel(
         forward_rows(rows, b, c, finish, at, ld, tail, 4, False)
 
 
+cdef inline vreal dot(const real *x, const real *b, Py_ssize_t count) noexcept nogil:
+    """The products of x and b, (count,), added up in each lane."""
+    cdef vreal sums = vset1(0)
+    cdef Py_ssize_t whole = count - count % LANES
+    cdef Py_ssize_t k
+    for k from 0 <= k < whole by LANES:
+        sums = sums + vload(x + k) * vload(b + k)
+    if whole < count:
+        sums = sums + vload_n(x + whole, count - whole) * vload_n(b + whole, count - whole)
+    return sums
+
+
 cdef inline void forward_column(
     const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t end,
     Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
     """c[n] = rows[n] . b for a single output: lanes along the sum, where a tile would fill but one lane."""
+    cdef vreal lanes[LANES]
     cdef vreal sums
-    cdef real sum
-    cdef Py_ssize_t whole = end - (end - term) % LANES
-    cdef Py_ssize_t n, k
-    for n in range(first, last):
-        sums = vset1(0)
-        for k from term <= k < whole by LANES:
-            sums = sums + vload(rows[n] + k) * vload(b + k)
-        if whole < end:
-            sums = sums + vload_n(rows[n] + whole, end - whole) * vload_n(b + whole, end - whole)
-        sum = vsum(sums)
+    cdef Py_ssize_t n = first
+    cdef int count = LANES
+    cdef int i
+    while n < last:
+        if last - n < LANES:
+            count = 1
+            sums = vset1(vsum(dot(rows[n] + term, b + term, end - term)))
+        else:  # adds up each row's lanes in the same order
+            for i in range(LANES):
+                lanes[i] = dot(rows[n + i] + term, b + term, end - term)
+            sums = vsums(lanes)
         if finish.bias != NULL:
-            sum += finish.bias[0]
-        if finish.rectifies and sum < 0:  # NaN stays
-            sum = 0
-        if finish.gate != NULL:
-            sum *= 1 if finish.gate[n] > 0 else 0
-        c[n] = sum
+            sums = sums + vset1(finish.bias[0])
+        if finish.rectifies:
+            sums = vmax(vset1(0), sums)
+        vstore_n(c + n, sums, count)
+        n += count
 
 
 cdef inline forced forward_few_rows(

@@ -106,6 +106,19 @@ cdef inline double loss_row(
     return vsum(total)
 
 
+cdef inline void loss_column(
+    Loss kind, const real *y, const real *t, real *d_y, real parameter, const real *factors, double *losses,
+) noexcept nogil:
+    """What `loss_row` does, for LANES rows of a single output: lanes along the rows."""
+    cdef vreal slope
+    cdef real values[LANES]
+    cdef int i
+    vstore(values, loss_vector(kind, vload(y), vload(t), vset1(parameter), &slope))
+    vstore(d_y, slope * vload(factors))
+    for i in range(LANES):
+        losses[i] = values[i]
+
+
 cdef inline double cross_entropy_label(
     const real *z, long long label, real *d_z, Py_ssize_t count, real factor,
 ) noexcept nogil:

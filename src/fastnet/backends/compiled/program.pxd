@@ -21,13 +21,13 @@ from fastnet.backends.compiled.gradients cimport (
 )
 from fastnet.backends.compiled.losses cimport (
     HALF_SQUARED_ERROR, NO_METRIC, SOFTMAX_CROSS_ENTROPY, Loss, Metric, correct_row, cross_entropy_label,
-    cross_entropy_row, loss_row,
+    cross_entropy_row, loss_column, loss_row,
 )
 from fastnet.backends.compiled.optimizers cimport SGD_PLAIN, Hyper, Rates, is_plain, squares, update_run
 from fastnet.backends.compiled.panels cimport DEPTH, forward_wide, input_panel, slopes_panel
 from fastnet.backends.compiled.pool cimport pool_barrier
 from fastnet.backends.compiled.rng cimport dropout_key, dropout_run, uint32, uint64
-from fastnet.backends.compiled.simd cimport MR, real
+from fastnet.backends.compiled.simd cimport LANES, MR, real
 
 cdef enum:
     SHARED_SUMS = 8192    # sums from which threads share to add up their pieces
@@ -288,6 +288,31 @@ cdef inline double norm_of(Program *program, Batch *batch, Targets *targets, Py_
     return total * program.sizes[program.end]
 
 
+cdef inline Py_ssize_t loss_columns(
+    Program *program, Workspace *space, Targets *targets, Py_ssize_t first, Py_ssize_t last, Py_ssize_t row,
+    double inverse, double *losses,
+) noexcept nogil:
+    """`loss_part` of a single output without labels, as far as the rows first .. last make whole vectors: the first row
+    that is left."""
+    cdef real t[LANES]
+    cdef real factors[LANES]
+    cdef Py_ssize_t i, j, k
+    for i from first <= i <= last - LANES by LANES:
+        for k in range(LANES):
+            j = targets.order[row + i + k] if targets.order != NULL else row + i + k
+            t[k] = targets.values[j]
+            factors[k] = <real>((targets.weights[j] if targets.weights != NULL else 1) * inverse)
+        loss_column(
+            program.loss, space.values[program.end] + i, t, space.deltas[program.end] + i, program.loss_parameter,
+            factors, losses + i,
+        )
+        if targets.weights != NULL:
+            for k in range(LANES):
+                j = targets.order[row + i + k] if targets.order != NULL else row + i + k
+                losses[i + k] *= targets.weights[j]
+    return first + (last - first) // LANES * LANES if last > first else first
+
+
 cdef inline void loss_part(
     Program *program, Workspace *space, Batch *batch, Targets *targets, Split split, Py_ssize_t row, double norm,
     double *losses, Py_ssize_t *correct,
@@ -300,8 +325,12 @@ cdef inline void loss_part(
     cdef double weight
     cdef const real *t
     cdef long long label
+    cdef Py_ssize_t first = first_row(batch, split, batch.part)
+    cdef Py_ssize_t last = first_row(batch, split, batch.part + 1)
     cdef Py_ssize_t i, j
-    for i in range(first_row(batch, split, batch.part), first_row(batch, split, batch.part + 1)):
+    if width == 1 and program.metric == NO_METRIC and program.loss != SOFTMAX_CROSS_ENTROPY and rows != batch.input_rows:
+        first = loss_columns(program, space, targets, first, last, row, inverse, losses)
+    for i in range(first, last):
         j = targets.order[row + i] if targets.order != NULL else row + i
         weight = targets.weights[j] if targets.weights != NULL else 1
         t = targets.values + j * width if targets.values != NULL else NULL
