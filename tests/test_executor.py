@@ -151,7 +151,19 @@ def test_wide_layers(kernels: ModuleType, dtype: str, rows: int, optimizer: Opti
     check(kernels, functools.partial(Task, graph, "huber", dtype, rows=rows, **options), one_batch)
 
 
-@pytest.mark.parametrize("outputs", [2, 3, 4, 5])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss != "cross_entropy"])
+def test_every_loss_of_a_single_output(kernels: ModuleType, dtype: str, loss: str, weighted: bool) -> None:
+    """Rows go through it as whole vectors, as far as they make some, and their targets lie anywhere."""
+    name = next(name for name in ("identity", "sigmoid", "softplus") if name in LOSSES[loss].outputs)
+    graph = lowered([Dense(9, "tanh"), Dense(1, name)], 7)
+    for rows in (8, 37, 64):
+        make = functools.partial(Task, graph, loss, dtype, rows=rows, batch_size=rows, weighted=weighted)
+        check(kernels, make, one_batch)
+        check(kernels, make, some_epochs)
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("rows", [15, 16, 33])
 def test_few_outputs(kernels: ModuleType, dtype: str, rows: int, outputs: int) -> None:
     """Some of whose rows are turned in registers, with the same bits as all others."""
@@ -466,7 +478,7 @@ def test_predict_equals_forward(kernels: ModuleType, backend: str, dtype: str, r
     executor.predict(task.x, out)
     assert np.isnan(frame[0]).all() and np.isnan(frame[-1]).all()
     forward = executor.forward(task.x, False, 1) if rows else np.empty((0, 7), dtype)
-    single = np.array([executor.predict_row(one) for one in task.x]).reshape(rows, 7)
+    single = np.array([executor.predict_plain(one) for one in task.x]).reshape(rows, 7)
     if backend == "numpy":  # the BLAS adds up differently for each shape
         eps = float(np.finfo(dtype).eps)
         np.testing.assert_allclose(out, forward, rtol=100 * eps)
@@ -493,32 +505,46 @@ def test_predict_says_whether_all_is_finite(
         assert not executor.predict(x, out)
 
 
-def test_predict_row_takes_only_its_own_kind(kernels: ModuleType, dtype: str) -> None:
+def test_predict_plain_takes_only_its_own_kind(kernels: ModuleType, dtype: str) -> None:
     task = Task(sandwich("relu"), "", dtype)
     executor = task.executor(kernels)
     x = task.x[0].copy()
-    right = executor.predict_row(x)
+    right = executor.predict_plain(x)
     assert right.shape == (7,) and right.dtype == dtype
     other = "float32" if dtype == "float64" else "float64"
     swapped = x.astype(np.dtype(dtype).newbyteorder())
     wrong = [
         x.tolist(), tuple(x), None, 1.0, "seven", x[:6].copy(), np.append(x, x[:1]), x.astype(other),
-        x.astype(int), x.astype("float16"), x.astype(complex), x > 0, swapped, x[None], x.astype(object),
-        np.array(1.0, dtype),
+        x.astype(int), x.astype("float16"), x.astype(complex), x > 0, swapped, x.astype(object),
+        x[None, None], np.array(1.0, dtype), np.empty((0, 7), dtype), np.empty((2, 6), dtype),
+        np.empty((7, 1), dtype),
     ]  # fmt: skip
     for value in wrong:
-        assert executor.predict_row(value) is None, repr(value)
+        assert executor.predict_plain(value) is None, repr(value)
     x.flags.writeable = False
-    np.testing.assert_array_equal(executor.predict_row(x), right)
+    np.testing.assert_array_equal(executor.predict_plain(x), right)
 
 
-def test_predict_row_of_strided_arrays(kernels: ModuleType, backend: str, dtype: str) -> None:
+def test_predict_plain_of_rows(kernels: ModuleType, dtype: str) -> None:
+    """As many as one call may take: more of them would keep signals waiting."""
+    graph = lowered([Dense(1200, "tanh"), Dense(1000, "tanh"), Dense(3)], 40)
+    task = Task(graph, "", dtype, rows=graph.block_rows + 1)
+    executor, out = task.executor(kernels), np.empty((len(task.x), 3), dtype)
+    assert len(task.x) == 193 and executor.predict_plain(task.x) is None
+    for rows in (1, 2, 192):
+        executor.predict(task.x[:rows], out[:rows])
+        result = executor.predict_plain(task.x[:rows])
+        assert result.dtype == dtype and not np.shares_memory(result, out)
+        np.testing.assert_array_equal(result, out[:rows])
+
+
+def test_predict_plain_of_strided_arrays(kernels: ModuleType, backend: str, dtype: str) -> None:
     """Either the right answer or none: the compiled backend wants values that lie side by side."""
     task = Task(sandwich("relu"), "", dtype)
     executor = task.executor(kernels)
-    right = executor.predict_row(task.x[0].copy())
+    right = executor.predict_plain(task.x[0].copy())
     for strided in (np.repeat(task.x[0], 2)[::2], task.x[0][::-1].copy()[::-1], np.asfortranarray(task.x)[0]):
-        result = executor.predict_row(strided)
+        result = executor.predict_plain(strided)
         if backend == "numpy" and result is not None:
             np.testing.assert_allclose(result, right, rtol=1e-5)
         else:
@@ -526,25 +552,26 @@ def test_predict_row_of_strided_arrays(kernels: ModuleType, backend: str, dtype:
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
-def test_predict_row_refuses_what_is_not_finite(kernels: ModuleType, dtype: str, poison: float) -> None:
+def test_predict_plain_leaves_what_is_not_finite(kernels: ModuleType, dtype: str, poison: float) -> None:
     for width in (1, 7, 16, 33):
         task = Task(lowered([Dense(3)], width), "", dtype)
         executor = task.executor(kernels)
         for position in range(width):
             x = task.x[0].copy()
             x[position] = poison
-            with pytest.raises(ValueError, match="x must be finite"):
-                executor.predict_row(x)
+            assert executor.predict_plain(x) is None
+            assert executor.predict_plain(np.stack([task.x[0], x])) is None
         largest = np.full(width, np.finfo(dtype).max, dtype)  # finite, though its sum is not
-        assert executor.predict_row(largest) is not None
+        assert executor.predict_plain(largest) is not None
+        assert executor.predict_plain(largest[None]) is not None
 
 
-def test_predict_row_returns_a_new_array(kernels: ModuleType, dtype: str) -> None:
+def test_predict_plain_returns_a_new_array(kernels: ModuleType, dtype: str) -> None:
     task = Task(sandwich("relu"), "", dtype)
     executor = task.executor(kernels)
-    first = executor.predict_row(task.x[0])
+    first = executor.predict_plain(task.x[0])
     kept = first.copy()
-    executor.predict_row(task.x[1])
+    executor.predict_plain(task.x[1])
     np.testing.assert_array_equal(first, kept)
 
 

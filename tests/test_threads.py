@@ -91,16 +91,15 @@ def test_single_rows_in_a_burst_give_the_same_bits(
     graph = lowered([*(Dense(width, "relu") for width in widths), Dense(10, "softmax")], 500)
     task = Task(graph, "cross_entropy", dtype, 40, labels=True)
     rows = [np.array(row) for row in task.x]
-    expected = [task.executor(compiled, threads=1).predict_row(row).tobytes() for row in rows]
+    expected = [task.executor(compiled, threads=1).predict_plain(row).tobytes() for row in rows]
     for threads in (2, 3):
         executor = task.executor(compiled, threads=threads)
         for _ in range(5):
-            assert [executor.predict_row(row).tobytes() for row in rows] == expected
+            assert [executor.predict_plain(row).tobytes() for row in rows] == expected
         rows[7][3] = np.nan
         for row in rows[:7]:
-            executor.predict_row(row)
-        with pytest.raises(ValueError, match="finite"):
-            executor.predict_row(rows[7])
+            executor.predict_plain(row)
+        assert executor.predict_plain(rows[7]) is None
         rows[7][3] = task.x[7, 3]
 
 
@@ -218,7 +217,7 @@ def test_many_predict_on_one_executor(kernels: ModuleType, dtype: str) -> None:
         out = np.full((len(x), 10), np.nan, dtype)
         for _ in range(5):
             executor.predict(x, out)
-        rows = [executor.predict_row(one) for one in x[:50]]
+        rows = [executor.predict_plain(one) for one in x[:50]]
         return out.tobytes(), np.array(rows).tobytes()
 
     offsets = [0, 1, 50, 100, 203, 299, 7, 31]
@@ -252,13 +251,9 @@ def every_call(kernels: ModuleType, task: Task) -> Iterator[tuple[str, Callable[
     out = np.empty((task.rows, 10), task.dtype)
     zeros = np.zeros_like(out)
 
-    def refused() -> None:
-        with pytest.raises(ValueError, match="finite"):
-            executor.predict_row(np.full(task.x.shape[1], np.nan, task.dtype))
-
     yield "predict", lambda: executor.predict(task.x, out)
-    yield "predict_row", lambda: executor.predict_row(task.x[0])
-    yield "predict_row, refused", refused
+    yield "predict_plain", lambda: executor.predict_plain(task.x[0])
+    yield "predict_plain, left", lambda: executor.predict_plain(np.full_like(task.x[0], np.nan))
     yield "loss_and_gradients", lambda: executor.loss_and_gradients(task.x, task.y)
     yield "evaluate", lambda: executor.evaluate(task.x, task.y)
     yield "forward", lambda: executor.forward(task.x)

@@ -17,17 +17,10 @@ from fastnet.losses import Loss
 
 __all__ = ["blocks", "call_loss", "evaluate", "loss_options", "predict"]
 
-# Operations of one block: 0.1 s at 2 GFLOP/s, which even the NumPy backend reaches on a small machine.
-_BLOCK_OPERATIONS = 2e8
-_LEAST_ROWS = 192  # enough to keep several threads busy, however large the network
-_OPERATIONS_PER_VALUE = 40  # of an activation; exp and its like, in NumPy
-
 
 def blocks(graph: Graph, rows: int) -> Iterator[slice]:
     """Yield slices that walk `rows` rows in blocks of bounded work."""
-    values = sum(graph.size(buffer) for buffer in range(len(graph.shapes)))
-    operations = 2 * graph.parameter_count + _OPERATIONS_PER_VALUE * values
-    step = max(_LEAST_ROWS, int(_BLOCK_OPERATIONS / operations))
+    step = graph.block_rows
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 

@@ -207,8 +207,8 @@ class Network:
         version = backends.version()
         if self._connection[0] != version:
             executor = self.executor()
-            row = executor.predict_row if len(self.input_shape) == 1 else _no_fast_path
-            self._connection = (version, row, executor)
+            plain = executor.predict_plain if len(self.input_shape) == 1 else _no_fast_path
+            self._connection = (version, plain, executor)
         return self._connection
 
     def predict(self, x: ArrayLike) -> Array:
@@ -217,7 +217,7 @@ class Network:
         Parameters
         ----------
         x : array_like, (N, inputs) or (inputs,)
-            Samples, or a single one: an array (inputs,) of the network's dtype is the fastest way.
+            Samples, or a single one; an array of the network's dtype is the fastest way.
 
         Returns
         -------
@@ -231,11 +231,11 @@ class Network:
         ValueError
             `x` has another shape, or holds NaN or infinity.
         """
-        version, row, _ = self._connection
+        version, plain, _ = self._connection
         if version != backends.version():
-            row = self._connect()[1]
+            plain = self._connect()[1]
         # Only of a plain array: the fast path would not see the mask of a masked one.
-        output: Array | None = row(x) if x.__class__ is ndarray else None
+        output: Array | None = plain(x) if x.__class__ is ndarray else None
         return self._predict(x) if output is None else output
 
     __call__ = predict

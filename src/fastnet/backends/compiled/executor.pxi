@@ -9,13 +9,15 @@ cdef class Executor:
 
     cdef Program program
     cdef Workspace space                # of training
-    cdef Workspace row_space            # of predict_row
+    cdef Workspace row_space            # of single rows
     cdef Workspace spaces[POOL_MOST]    # of prediction, one for each thread
     cdef int spaces_made
     cdef void **owned                   # every block of memory, to be freed in the end
     cdef Py_ssize_t owned_count
     cdef readonly object graph, parameters, gradients, state
     cdef readonly Py_ssize_t batch_size
+    cdef Py_ssize_t block_rows          # most rows of predict_plain
+    cdef Py_ssize_t pass_rows           # that a thread takes through the whole network at a time, predicting
     cdef int threads
     cdef double prediction_worth, row_worth, training_worth
     cdef double operations              # multiply-adds of one row, forward
@@ -31,7 +33,7 @@ cdef class Executor:
     cdef Py_ssize_t last_count
     cdef bint last_training
     cdef uint64 last_step
-    cdef double row_end                 # when the last predict_row ended
+    cdef double row_end                 # when the last single row was through
     cdef int row_calls                  # that followed one another, until then,
     cdef int row_naps                   # and of these, how many threads slept in
     cdef double row_alone_until         # when several threads are tried again for it
@@ -55,6 +57,9 @@ cdef class Executor:
         p.layer_worth = LAYER_WORTH if threads_from is None else threads_from / 2
         self.lock = threading.Lock()
         self.inputs, self.outputs = graph.size(0), graph.size(graph.output)
+        self.block_rows = graph.block_rows
+        widest = max(graph.size(buffer) for buffer in range(len(graph.shapes)))
+        self.pass_rows = max(<Py_ssize_t>LEAST_PASS, min(<Py_ssize_t>MOST_PASS, PASS_VALUES // <Py_ssize_t>widest))
         p.parameters = &values[0] if values.shape[0] else NULL
         p.parameter_count = values.shape[0]
         if gradients is not None:
@@ -79,7 +84,7 @@ cdef class Executor:
             self.losses = <double *>self._memory(batch_size * sizeof(double))
             self.correct = <Py_ssize_t *>self._memory(batch_size * sizeof(Py_ssize_t))
             self.sums = <double *>self._memory((p.parameter_count // NORM_RUN + 1) * sizeof(double))
-        self.stride = max(batch_size, PREDICT_ROWS)
+        self.stride = max(batch_size, self.pass_rows)
         self.input_rows = <const real **>self._memory(self.threads * self.stride * sizeof(void *))
         if self.depth:
             self.depth = min(max(self.depth, batch_size), <Py_ssize_t>DEPTH)
@@ -262,7 +267,7 @@ cdef class Executor:
 
     cdef int _prepare(self, int parts) except -1:
         while self.spaces_made < parts:
-            self._allocate(&self.spaces[self.spaces_made], PREDICT_ROWS, False)
+            self._allocate(&self.spaces[self.spaces_made], self.pass_rows, False)
             self.spaces_made += 1
         return 0
 
@@ -279,16 +284,18 @@ cdef class Executor:
         with self.lock:
             self._prepare(parts)
             job = self._job(&x[0, 0], x.shape[0])
-            job.spaces, job.stride, job.losses = self.spaces, _stride(x.shape[0], parts), NULL
+            job.spaces, job.stride, job.losses = self.spaces, _stride(x.shape[0], self.pass_rows, parts), NULL
             job.out = &out[0, 0]
             with nogil:
                 pool_run(_predict_job, &job, parts)
         return bool(job.finite)
 
-    def predict_row(self, x):
-        """The output (O,) for one row (I,), or None where x is not just an array of the right kind."""
-        cdef Py_buffer view, output
-        cdef Job job
+    def predict_plain(self, x):
+        """The output (O,) of a row (I,), or (N, O) of rows (N, I), or None where x takes looking after.
+
+        That is, where it is not just an array of the right kind, finite, with at most `Graph.block_rows` rows.
+        """
+        cdef Py_buffer view
         cdef bint fits
         if not PyObject_CheckBuffer(x):
             return None
@@ -296,28 +303,34 @@ cdef class Executor:
             PyObject_GetBuffer(x, &view, PyBUF_ND | PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
         except (BufferError, ValueError):
             return None
-        fits = (
-            view.ndim == 1 and view.shape[0] == self.inputs and view.format != NULL
-            and view.format[0] == (c"f" if sizeof(real) == 4 else c"d") and view.format[1] == 0
-        )
-        if not fits:
-            PyBuffer_Release(&view)
+        try:
+            fits = (
+                0 < view.ndim <= 2 and view.shape[view.ndim - 1] == self.inputs and view.format != NULL
+                and view.format[0] == (c"f" if sizeof(real) == 4 else c"d") and view.format[1] == 0
+            )
+            if fits and view.ndim == 1:
+                result = self.empty(self.outputs, self.dtype)
+                return result if self._predict_row(<const real *>view.buf, result) else None
+            if fits and 0 < view.shape[0] <= self.block_rows:
+                result = self.empty((view.shape[0], self.outputs), self.dtype)
+                return result if self.predict(x, result) else None
             return None
-        # The result is made before, and nothing in the section calls Python: no other thread comes in between.
-        result = self.empty(self.outputs, self.dtype)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef bint _predict_row(self, const real *x, result) except -1:
+        """result (O,) = the output of the row x (I,); returns whether x is finite."""
+        cdef Py_buffer output
+        cdef Job job = self._job(x, 1)
         PyObject_GetBuffer(result, &output, PyBUF_WRITABLE)
-        job = self._job(<const real *>view.buf, 1)
         job.spaces, job.out = &self.row_space, <real *>output.buf
-        with cython.critical_section(self):
+        with cython.critical_section(self):  # nothing in it calls Python: no other thread comes in between
             if self.threads == 1 or self.operations < self.row_worth:
                 _row_job(&job, 0, 1)
             else:
                 self._run_row(&job)
         PyBuffer_Release(&output)
-        PyBuffer_Release(&view)
-        if not job.finite:
-            raise ValueError("x must be finite, but holds NaN or infinity")
-        return result
+        return job.finite
 
     cdef void _run_row(self, Job *job) noexcept nogil:
         """Several threads only where one call follows another: to wake one takes longer than most networks.
@@ -356,7 +369,7 @@ cdef class Executor:
             with self.lock:
                 self._prepare(parts)
                 job = self._job(&x[0, 0], count)
-                job.spaces, job.stride = self.spaces, _stride(count, parts)
+                job.spaces, job.stride = self.spaces, _stride(count, self.pass_rows, parts)
                 job.targets = data.targets
                 job.losses, job.correct = &losses[0], &correct[0]
                 with nogil:
@@ -476,7 +489,9 @@ cdef class Executor:
         return bool(job.finite)
 
 
-cdef Py_ssize_t _stride(Py_ssize_t rows, int parts) noexcept:
-    """Rows of one pass through the network: fours, as any number of them is made of tiles of 6 and 4, and few enough that
-    every thread has as many."""
-    return min(<Py_ssize_t>PREDICT_ROWS, (rows + parts * 4 - 1) // (parts * 4) * 4)
+cdef Py_ssize_t _stride(Py_ssize_t rows, Py_ssize_t most, int parts) noexcept:
+    """Rows of one pass through the network, at most `most`: fours, as any number of them is made of tiles of 6 and 4, and
+    such that every thread has as many passes."""
+    cdef Py_ssize_t share = (rows + parts - 1) // parts
+    cdef Py_ssize_t passes = (share + most - 1) // most
+    return (share + passes * 4 - 1) // (passes * 4) * 4

@@ -2,7 +2,9 @@
 
 
 cdef enum:
-    PREDICT_ROWS = 96           # that a thread takes through the whole network at a time: activations stay in its cache
+    PASS_VALUES = 6144          # of the widest layer that a thread predicts at a time: activations stay in its cache
+    LEAST_PASS = 96             # rows; with fewer, tiles do not pay,
+    MOST_PASS = 384             # and with more, no call is saved that would be felt
     PREDICTION_WORTH = 2000000  # multiply-adds of a call from which threads are woken: some 20 us;
     ROW_WORTH = 100000          # of a single row, in the
     BURST = 8                   # calls, and more, that follow one another

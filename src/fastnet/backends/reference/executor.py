@@ -211,20 +211,25 @@ class Executor:
         return finite
 
     @_quiet
-    def predict_row(self, x: Any) -> Array | None:
-        """The output (O,) for one row (I,), or None where x is not just an array of the right kind."""
-        if (
-            not isinstance(x, np.ndarray)
-            or x.dtype != self.parameters.dtype
-            or x.shape != (self.graph.size(0),)
-        ):
+    def predict_plain(self, x: Any) -> Array | None:
+        """The output (O,) of a row (I,), or (N, O) of rows (N, I), or None where x takes looking after.
+
+        That is, where it is not just an array of the right kind, finite, of at most `Graph.block_rows` rows.
+        """
+        if not isinstance(x, np.ndarray) or x.dtype != self.parameters.dtype or not 0 < x.ndim <= 2:
+            return None
+        if x.shape[-1] != self.graph.size(0) or (x.ndim == 2 and not 0 < len(x) <= self.graph.block_rows):
             return None
         # One number tells of all but always; the squares of large ones may overflow, and then we look.
-        if not math.isfinite(np.dot(x, x)) and not np.isfinite(x).all():
-            raise ValueError("x must be finite, but holds NaN or infinity")
+        if not math.isfinite(np.vdot(x, x)) and not np.isfinite(x).all():
+            return None
+        if x.ndim == 2:
+            result = np.empty((len(x), self.graph.size(self.graph.output)), x.dtype)
+            self.predict(x, result)
+            return result
         with self._lock:
-            result: Array = self._outputs(x[None, :])[0].copy()
-        return result
+            row: Array = self._outputs(x[None, :])[0].copy()
+        return row
 
     @_quiet
     def evaluate(
