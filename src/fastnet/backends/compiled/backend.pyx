@@ -27,7 +27,7 @@ from fastnet.backends.compiled.blocks cimport (
 )
 from fastnet.backends.compiled.gemm cimport Finish, finish_with, forward_block
 from fastnet.backends.compiled.gradients cimport bias_block, weights_block
-from fastnet.backends.compiled.panels cimport DEPTH, input_panel
+from fastnet.backends.compiled.panels cimport DEPTH, input_wide
 from fastnet.backends.compiled.pool cimport (
     POOL_MOST, pool_barrier, pool_naps, pool_run, pool_seconds, pool_survive_fork,
 )
@@ -37,7 +37,7 @@ from fastnet.backends.compiled.program cimport (
     update_part,
     wait_for_rows,
 )
-from fastnet.backends.compiled.rng cimport dropout_run, uint32, uint64
+from fastnet.backends.compiled.rng cimport dropout_run, uint64
 from fastnet.backends.compiled.simd cimport (
     DTYPE as _DTYPE, ISA as _ISA, LANES, VECTOR_BYTES as _VECTOR_BYTES, fastnet_flush, fastnet_restore, real, vload,
     vload_n, vreal, vstore, vstore_n, vsum,

@@ -72,8 +72,8 @@ cdef inline bint in_pieces(Py_ssize_t count, Py_ssize_t inputs) noexcept nogil:
 
 
 cdef inline bint is_wide(Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:
-    """Whether a layer's products go through its weights in panels, see `panels`, and threads share it by columns, so
-    that each fills panels of its own."""
+    """Whether a layer's products go through its weights in panels, see `panels`, and threads share it by columns, if
+    there are panels for all of them, so that each fills its own."""
     return inputs * outputs >= WIDE // <Py_ssize_t>sizeof(real) and inputs >= PANEL and outputs >= PANEL
 
 
@@ -90,14 +90,21 @@ cdef inline Split split_of(
         return ALONE
     if in_pieces(count, inputs):
         return INPUTS
-    if count > (ROW_TILES * parts - 1) * MR and not is_wide(inputs, outputs):
+    if count > (ROW_TILES * parts - 1) * MR and (not is_wide(inputs, outputs) or outputs < parts * PANEL):
         return ROWS
     # Where a row of weights does not end with a cache line, threads share lines, not only neighbourhoods.
     return ALONE if outputs % LANES != 0 and work < 4 * worth else COLUMNS
 
 
+cdef inline Blocks run_of(const Blocks *whole, Py_ssize_t row, Py_ssize_t most) noexcept nogil:
+    """The part of a walk, which has not begun, that starts at a row and has at most so many."""
+    cdef Blocks b = whole[0]
+    b.row, b.row_end = row, min(row + most, whole.row_end)
+    return b
+
+
 cdef inline bint next_block(Blocks *b) noexcept nogil:
     """Step to this thread's next block; False where there is none."""
     b.column = b.column_end
-    b.column_end = min(b.column + NV * LANES, b.last)
+    b.column_end = min(b.column + PANEL, b.last)
     return b.column < b.column_end and b.row < b.row_end

@@ -20,13 +20,15 @@ cdef class Executor:
     cdef Py_ssize_t pass_rows           # that a thread takes through the whole network at a time, predicting
     cdef int threads
     cdef double prediction_worth, row_worth, training_worth
-    cdef double operations              # multiply-adds of one row, forward
+    cdef double operations              # multiply-adds of one row, forward, and
+    cdef double row_operations          # those of a single one that threads share
     cdef Py_ssize_t inputs, outputs
     cdef object lock, empty, dtype, x, __weakref__
     cdef const real **input_rows
     cdef Py_ssize_t stride
     cdef real *panels                   # a buffer of each thread, `depth` lines of PANEL
     cdef Py_ssize_t depth
+    cdef bint wide                      # whether some layer is
     cdef double *losses
     cdef Py_ssize_t *correct
     cdef double *sums
@@ -76,6 +78,7 @@ cdef class Executor:
         p.seed = seed & 0xFFFFFFFFFFFFFFFF
         p.keeps_gradients = keeps_gradients
         self._lower(name != loss)
+        self.row_operations = self._shared(1, False)
         self.empty, self.dtype = np.empty, parameters.dtype
         self._allocate(&self.row_space, 1, False)
         if loss or gradients is not None:
@@ -87,7 +90,7 @@ cdef class Executor:
         self.stride = max(batch_size, self.pass_rows)
         self.input_rows = <const real **>self._memory(self.threads * self.stride * sizeof(void *))
         if self.depth:
-            self.depth = min(max(self.depth, batch_size), <Py_ssize_t>DEPTH)
+            self.depth = min(max(self.depth, batch_size if self.wide else 0), <Py_ssize_t>DEPTH)
             self.panels = <real *>self._memory(self.threads * self.depth * PANEL * sizeof(real))
 
     def __dealloc__(self):
@@ -140,6 +143,7 @@ cdef class Executor:
                     op.bias = one.slots[1].offset
                 self.operations += <double>op.inputs * op.outputs
                 op.wide = is_wide(op.inputs, op.outputs)
+                self.wide = self.wide or op.wide
                 if op.wide or self.gradients is not None:
                     self.depth = max(self.depth, op.inputs, op.outputs)
                 op.returns = self.gradients is not None and op.source not in source_is_input
@@ -249,19 +253,20 @@ cdef class Executor:
         """One thread below the number of multiply-adds from which a second one pays."""
         return self.threads if operations >= worth else 1
 
-    cdef int _training_parts(self, Py_ssize_t count) noexcept nogil:
-        """Threads of a step of `count` rows: what counts is the work in layers that they share."""
+    cdef double _shared(self, Py_ssize_t count, bint learns) noexcept nogil:
+        """Multiply-adds of `count` rows in layers that threads share: what counts for whether they are worth it."""
         cdef double shared = 0
-        cdef double work
         cdef Operation *op
         cdef int i
         for i in range(self.program.count):
             op = &self.program.ops[i]
             if op.kind == DENSE:
-                work = <double>count * op.inputs * op.outputs
                 if split_of(self.program.layer_worth, count, op.inputs, op.outputs, self.threads) != ALONE:
-                    shared += work * (3 if op.returns else 2)
-        return self._parts(shared, self.training_worth)
+                    shared += <double>count * op.inputs * op.outputs * (1 if not learns else 3 if op.returns else 2)
+        return shared
+
+    cdef int _training_parts(self, Py_ssize_t count) noexcept nogil:
+        return self._parts(self._shared(count, True), self.training_worth)
 
     # ---- inference
 
@@ -325,7 +330,7 @@ cdef class Executor:
         PyObject_GetBuffer(result, &output, PyBUF_WRITABLE)
         job.spaces, job.out = &self.row_space, <real *>output.buf
         with cython.critical_section(self):  # nothing in it calls Python: no other thread comes in between
-            if self.threads == 1 or self.operations < self.row_worth:
+            if self.threads == 1 or self.row_operations < self.row_worth:
                 _row_job(&job, 0, 1)
             else:
                 self._run_row(&job)
@@ -431,6 +436,11 @@ cdef class Executor:
         cdef Job job
         if self.x is None:
             raise RuntimeError("backward() needs a forward() first")
+        if d_output.shape[0] != self.last_count or d_output.shape[1] != self.outputs:
+            raise ValueError(
+                f"d_output has shape {(d_output.shape[0], d_output.shape[1])}; "
+                f"wanted {(self.last_count, self.outputs)}, as forward() returned"
+            )
         with self.lock:
             job = self._job(&x[0, 0], self.last_count)
             job.training, job.step = self.last_training, self.last_step

@@ -16,9 +16,9 @@ from fastnet.backends.compiled.simd cimport (
 )
 
 cdef enum:
-    FEW = 4         # most outputs for which turning the rows in registers pays, with vectors of 16
-    AHEAD = 16      # lines of a wide matrix that are fetched before they are needed
-    FAR = 1 << 19   # bytes of a matrix from which on it is read line by line for a single row
+    FEW = 4             # most outputs for which turning the rows in registers pays, with vectors of 16
+    AHEAD = 16          # lines of a wide matrix that are fetched before they are needed
+    STREAMED = 1 << 19  # bytes of a matrix from which on it is read line by line for a single row
 
 # ---- z = x W + b ------------------------------------------------------------------------------------
 
@@ -26,7 +26,7 @@ cdef struct Finish:
     # What becomes of a sum before it is stored: nothing comes by as cheaply as while it is in a register.
     const real *bias    # (columns,) added; or NULL
     bint rectifies      # relu
-    const real *gate    # (N, columns) outputs of relu: times its slope there; or NULL
+    const real *gate    # (N, columns) outputs of relu: times its slope there; or NULL, as in all forward products
 
 
 cdef inline Finish finish_with(const real *bias, bint rectifies, const real *gate) noexcept nogil:
@@ -302,7 +302,7 @@ cdef inline void forward_blocks(
     cdef Py_ssize_t wide = 8 * LANES
     cdef Py_ssize_t whole
     cdef Lines lines
-    if count == 1 and at.row < at.row_end and (end - term) * ld >= FAR // <Py_ssize_t>sizeof(real):
+    if count == 1 and at.row < at.row_end and (end - term) * ld >= STREAMED // <Py_ssize_t>sizeof(real):
         whole = at.last - (at.last - at.column_end) % LANES
         forward_single(rows[0], b, c, finish, term, end, ld, at.column_end, whole)
         at.column_end = whole

@@ -1,10 +1,9 @@
 """The products of the backward pass: gradients of weights, bias and input, and plain descent within them."""
 
 from fastnet.backends.compiled.blocks cimport Blocks
-from fastnet.backends.compiled.gemm cimport AHEAD, gated
+from fastnet.backends.compiled.gemm cimport gated
 from fastnet.backends.compiled.simd cimport (
-    LANES, NV, forced, real, vload, vload_n, vprefetch, vreal, vset1, vstore, vstore_n, vsums, vtranspose_edge,
-    vtranspose_square,
+    LANES, NV, forced, real, vload, vload_n, vprefetch, vreal, vset1, vstore, vstore_n, vsums,
 )
 
 # ---- dW = x^T dz ------------------------------------------------------------------------------------
@@ -176,6 +175,7 @@ cdef inline forced descend_row_columns(
     const real *x, const real *d_z, real *w, real rate, const real *next, real *z,
     Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld, Py_ssize_t column, Py_ssize_t last, bint ahead,
 ) noexcept nogil:
+    """The columns from `column` to `last`, in tiles as wide as they come."""
     cdef Py_ssize_t vectors, tail
     while column + 2 * NV * LANES <= last:
         descend_row_tile(x, d_z + column, w + column, rate, next, z + column, term, end, ld, 0, 2 * NV, True, ahead)
@@ -267,27 +267,3 @@ cdef inline void input_block(
             if gate != NULL:
                 sums = gated(sums, vload_n(gate + n * inputs + i, left))
             vstore_n(d_x + n * inputs + i, sums, left)
-
-
-# ---- a matrix turned: dx = dz W^T for many rows is a forward product with it ------------------------
-
-cdef inline void transpose(
-    const real *w, Py_ssize_t ld, real *turned, Py_ssize_t ld_turned, Py_ssize_t rows, Py_ssize_t columns,
-) noexcept nogil:
-    """turned[j][i] = w[i][j] for `rows` rows and `columns` columns of w, which lie ld and ld_turned apart.
-
-    In squares of vectors, which at the edges are not full.
-    """
-    cdef Py_ssize_t i, j
-    cdef int k
-    for i from 0 <= i < rows by LANES:
-        for j from 0 <= j < columns by LANES:
-            if rows - i < LANES or columns - j < LANES:
-                vtranspose_edge(
-                    w + i * ld + j, ld, turned + j * ld_turned + i, ld_turned, min(<Py_ssize_t>LANES, rows - i),
-                    min(<Py_ssize_t>LANES, columns - j),
-                )
-                continue
-            for k in range(LANES):
-                vprefetch(w + (i + k) * ld + j + AHEAD * LANES)
-            vtranspose_square(w + i * ld + j, ld, turned + j * ld_turned + i, ld_turned)

@@ -56,8 +56,7 @@ def dense_backward_input(const real[:, ::1] d_z, const real[:, ::1] weights, rea
         free(rows)
         raise MemoryError
     with nogil:
-        while next_block(&at):
-            input_panel(rows, &weights[0, 0], &d_x[0, 0], &finish, inputs, outputs, &at, panel)
+        input_wide(rows, &weights[0, 0], &d_x[0, 0], &finish, inputs, outputs, &at, panel)
     free(panel)
     free(rows)
 

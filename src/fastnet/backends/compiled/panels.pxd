@@ -7,16 +7,24 @@ other into a buffer of each thread, and stay in its cache while the rows of the 
 panel. The sums are made in the same order as elsewhere.
 """
 
-from fastnet.backends.compiled.blocks cimport PANEL, Blocks
+from fastnet.backends.compiled.blocks cimport PANEL, Blocks, next_block, run_of
 from fastnet.backends.compiled.gemm cimport (
     Finish, Lines, finish_with, forward_block, forward_panel, forward_tile, lines_of,
 )
-from fastnet.backends.compiled.gradients cimport transpose
-from fastnet.backends.compiled.simd cimport LANES, NV, real, vload, vstore
+from fastnet.backends.compiled.simd cimport (
+    LANES, NV, real, vload, vprefetch, vstore, vtranspose_edge, vtranspose_square,
+)
 
 cdef enum:
     DEPTH = 1024    # most lines of a panel
+    SOON = 16       # vectors of a line that is turned, which are fetched before they are needed
+    RUN = 1 << 20   # values of a wide layer, on its wider side, of the rows that go by all panels before others do
     FAR = 1 << 20   # bytes of a matrix that leaves the second-level cache
+
+
+cdef inline Py_ssize_t run_rows(Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:
+    """How many rows go by all panels before others do: those of 4 MB stay in the last cache, for all of them."""
+    return max(<Py_ssize_t>256, min(<Py_ssize_t>DEPTH, RUN // max(inputs, outputs, 1)))
 
 
 cdef inline bint lies_far(Py_ssize_t terms, Py_ssize_t ld) noexcept nogil:
@@ -25,7 +33,7 @@ cdef inline bint lies_far(Py_ssize_t terms, Py_ssize_t ld) noexcept nogil:
     return PANEL * sizeof(real) < 256 or terms * ld >= FAR // <Py_ssize_t>sizeof(real)
 
 
-cdef inline void forward_wide(
+cdef inline void forward_panels(
     const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
     real *panel,
 ) noexcept nogil:
@@ -50,7 +58,43 @@ cdef inline void forward_wide(
         term = end
 
 
-cdef inline void input_panel(
+cdef inline void forward_wide(
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t terms, Py_ssize_t ld,
+    const Blocks *whole, real *panel,
+) noexcept nogil:
+    """All of this thread's blocks of c = rows b, run by run."""
+    cdef Blocks at
+    cdef Py_ssize_t most = run_rows(terms, ld)
+    cdef Py_ssize_t row
+    for row from whole.row <= row < whole.row_end by most:
+        at = run_of(whole, row, most)
+        while next_block(&at):
+            forward_panels(rows, b, c, finish, terms, ld, &at, panel)
+
+
+cdef inline void transpose(
+    const real *w, Py_ssize_t ld, real *turned, Py_ssize_t ld_turned, Py_ssize_t rows, Py_ssize_t columns,
+) noexcept nogil:
+    """turned[j][i] = w[i][j] for `rows` rows and `columns` columns of w, which lie ld and ld_turned apart.
+
+    In squares of vectors, which at the edges are not full.
+    """
+    cdef Py_ssize_t i, j
+    cdef int k
+    for i from 0 <= i < rows by LANES:
+        for j from 0 <= j < columns by LANES:
+            if rows - i < LANES or columns - j < LANES:
+                vtranspose_edge(
+                    w + i * ld + j, ld, turned + j * ld_turned + i, ld_turned, min(<Py_ssize_t>LANES, rows - i),
+                    min(<Py_ssize_t>LANES, columns - j),
+                )
+                continue
+            for k in range(LANES):
+                vprefetch(w + (i + k) * ld + j + SOON * LANES)
+            vtranspose_square(w + i * ld + j, ld, turned + j * ld_turned + i, ld_turned)
+
+
+cdef inline void input_panels(
     const real **rows, const real *w, real *d_x, const Finish *finish, Py_ssize_t inputs, Py_ssize_t outputs, Blocks *at,
     real *panel,
 ) noexcept nogil:
@@ -70,6 +114,20 @@ cdef inline void input_panel(
         if end == outputs:
             return
         term = end
+
+
+cdef inline void input_wide(
+    const real **rows, const real *w, real *d_x, const Finish *finish, Py_ssize_t inputs, Py_ssize_t outputs,
+    const Blocks *whole, real *panel,
+) noexcept nogil:
+    """All of this thread's blocks of d_x = rows w^T, run by run."""
+    cdef Blocks at
+    cdef Py_ssize_t most = run_rows(inputs, outputs)
+    cdef Py_ssize_t row
+    for row from whole.row <= row < whole.row_end by most:
+        at = run_of(whole, row, most)
+        while next_block(&at):
+            input_panels(rows, w, d_x, finish, inputs, outputs, &at, panel)
 
 
 cdef inline void slopes_panel(

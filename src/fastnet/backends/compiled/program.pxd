@@ -9,7 +9,7 @@ from libc.math cimport NAN
 from libc.string cimport memcpy
 
 from fastnet.backends.compiled.activations cimport (
-    SOFTMAX, Activation, activation_run, slope_needs_input, slope_run, softmax_row, softmax_slope_row,
+    SOFTMAX, Activation, activation_run, slope_run, softmax_row, softmax_slope_row,
 )
 from fastnet.backends.compiled.blocks cimport (
     ALONE, COLUMNS, EVENLY, PANEL, PIECES, ROWS, WHOLE, Blocks, Split, blocks_of, first_term, in_pieces, next_block,
@@ -24,7 +24,7 @@ from fastnet.backends.compiled.losses cimport (
     cross_entropy_row, loss_column, loss_row,
 )
 from fastnet.backends.compiled.optimizers cimport SGD_PLAIN, Hyper, Rates, is_plain, squares, update_run
-from fastnet.backends.compiled.panels cimport DEPTH, forward_wide, input_panel, slopes_panel
+from fastnet.backends.compiled.panels cimport forward_wide, input_wide, run_rows, slopes_panel
 from fastnet.backends.compiled.pool cimport pool_barrier
 from fastnet.backends.compiled.rng cimport dropout_key, dropout_run, uint32, uint64
 from fastnet.backends.compiled.simd cimport LANES, MR, real
@@ -161,16 +161,15 @@ cdef inline Split dense_forward_part(
     cdef const real *weights = program.parameters + op.weights
     cdef real *z = space.values[op.target]
     cdef Finish finish = finish_with(program.parameters + op.bias if op.bias >= 0 else NULL, op.rectifies, NULL)
-    cdef Split result = split
     cdef Blocks at
     if batch.learns and in_pieces(batch.count, op.inputs):
-        result = pieces_part(batch, op, split, rows, weights, z, &finish, batch.begun and op == program.ops)
+        return pieces_part(batch, op, split, rows, weights, z, &finish, batch.begun and op == program.ops)
+    at = blocks_of(split, batch.count, op.outputs, batch.part, batch.parts)
+    if op.wide and batch.count > 1:
+        forward_wide(rows, weights, z, &finish, op.inputs, op.outputs, &at, batch.panel)
     else:
-        at = blocks_of(split, batch.count, op.outputs, batch.part, batch.parts)
-        while op.wide and batch.count > 1 and next_block(&at):
-            forward_wide(rows, weights, z, &finish, op.inputs, op.outputs, &at, batch.panel)
         forward_blocks(rows, batch.count, weights, z, &finish, 0, op.inputs, op.outputs, &at)
-    return result
+    return split
 
 
 cdef inline Split pieces_part(
@@ -390,6 +389,8 @@ cdef inline void dense_backward_part(
     """Gradients of the input, the weights and the bias; then, with `rates`, their update at once."""
     cdef const real **rows = rows_of(space, batch, op.source)
     cdef const real *d_z = space.deltas[op.target]
+    cdef Py_ssize_t run = run_rows(op.inputs, op.outputs)
+    cdef Py_ssize_t first = 0
     cdef Blocks at
     if op.returns:
         input_part(program, space, batch, op, split)
@@ -401,8 +402,11 @@ cdef inline void dense_backward_part(
     elif batch.count == 1 and descends(batch, op, rates):
         descend_row(rows[0], d_z, program.parameters + op.weights, rates.learning_rate, op.outputs, &at)
     else:
+        while op.wide and batch.count - first > run:
+            weights_run(program, batch, op, rows, d_z, at, first, run)
+            first += run
         while next_block(&at):
-            weights_part(program, batch, op, rates, rows, d_z, at)
+            weights_part(program, batch, op, rates, rows, d_z, at, first)
     if op.bias >= 0:
         at = blocks_of(ALONE if split == ALONE else COLUMNS, 1, op.outputs, batch.part, batch.parts)
         while next_block(&at):
@@ -421,35 +425,40 @@ cdef inline void input_part(
     cdef Finish finish = finish_with(NULL, False, space.values[op.source] if op.gated else NULL)
     cdef bint few = few_rows(batch.count, op.outputs)
     cdef Blocks at = blocks_of(split, batch.count, op.inputs, batch.part, batch.parts)
+    if not few:
+        input_wide(d_rows, weights, d_x, &finish, op.inputs, op.outputs, &at, batch.panel)
+    while few and next_block(&at):
+        input_block(d_rows, weights, d_x, finish.gate, op.inputs, op.outputs, &at)
+
+
+cdef inline void weights_run(
+    Program *program, Batch *batch, Operation *op, const real **rows, const real *d_z, Blocks at, Py_ssize_t first,
+    Py_ssize_t count,
+) noexcept nogil:
+    """What `count` rows of the batch, from the `first` on, add to the gradient of a wide layer's weights."""
+    cdef real *gradients = program.gradients + op.weights
     while next_block(&at):
-        if few:
-            input_block(d_rows, weights, d_x, finish.gate, op.inputs, op.outputs, &at)
-        else:
-            input_panel(d_rows, weights, d_x, &finish, op.inputs, op.outputs, &at, batch.panel)
+        slopes_panel(d_z + first * op.outputs, count, op.outputs, &at, batch.panel)
+        weights_block(rows + first, batch.panel, PANEL, gradients, count, op.outputs, &at, first > 0)
 
 
 cdef inline void weights_part(
     Program *program, Batch *batch, Operation *op, const Rates *rates, const real **rows, const real *d_z, Blocks at,
+    Py_ssize_t first,
 ) noexcept nogil:
-    """One block of the gradient of the weights, and of their update.
+    """One block of the gradient of the weights, from the rows that are left, and of their update.
 
-    A wide layer goes through DEPTH rows of the batch at a time. Plain descent happens within the product's tiles, unless
-    the gradients are wanted; other updates in strips that are still in the nearest cache.
+    Plain descent happens within the product's tiles, unless the gradients are wanted; other updates in strips that are
+    still in the nearest cache.
     """
     cdef real *gradients = program.gradients + op.weights
     cdef const real *slopes = d_z + at.column
     cdef Py_ssize_t stride = op.outputs
-    cdef Py_ssize_t count = batch.count
-    cdef Py_ssize_t first = 0
+    cdef Py_ssize_t count = batch.count - first
     cdef Py_ssize_t end = at.row_end
-    if op.wide and count > 1:
-        slopes, stride = batch.panel, PANEL
-        while count > DEPTH:
-            slopes_panel(d_z + first * op.outputs, DEPTH, op.outputs, &at, batch.panel)
-            weights_block(rows + first, slopes, stride, gradients, DEPTH, op.outputs, &at, first > 0)
-            first += DEPTH
-            count -= DEPTH
+    if op.wide and batch.count > 1:
         slopes_panel(d_z + first * op.outputs, count, op.outputs, &at, batch.panel)
+        slopes, stride = batch.panel, PANEL
     if first == 0 and descends(batch, op, rates):
         descend_block(rows, slopes, stride, program.parameters + op.weights, rates.learning_rate, count, op.outputs, &at)
         return
