@@ -23,12 +23,13 @@ ORDER = [
     "checks", "evaluation", "loss_functions", "layers", "storage", "architecture", "network", "gradients",
     "plotting", "history", "callbacks", "progress", "run", "checkpoints", "training",
     "perceptron", "explanation", "explain",
-    "interop.assemble", "interop", ".", "sklearn", "cli_train", "cli_predict", "cli", "__main__",
+    "interop.assemble", "interop.c_source", "interop.quantize", "interop.c_header",
+    "interop", ".", "sklearn", "cli_train", "cli_predict", "cli", "__main__",
 ]
 # fmt: on
 
 # Imports against the order, each inside a function: conveniences that delegate upwards.
-DEFERRED = {("network", "training")}
+DEFERRED = {("network", "training"), ("network", "interop.c_header")}
 
 FORBIDDEN_FLAGS = re.compile(r"-ffast-math|-Ofast|-march=|-mtune=|-fopenmp|[-/:]arch:|/fp:fast")
 FORBIDDEN_CODE = re.compile(r"\bcimport\s+numpy\b|\bnumpy\s+cimport\b|\bprange\b|#\s*pragma\s+omp|<omp\.h>")

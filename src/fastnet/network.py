@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy import ndarray
@@ -472,6 +472,21 @@ class Network:
         from fastnet import storage
 
         storage.write(path, "network", {"network": self.config()}, self.tensors())
+
+    def to_c(self, path: str | os.PathLike[str], quantize: Literal["int8"] | None = None) -> None:
+        """Write the network as one C99 header that needs nothing else; see ``docs/interop.md``.
+
+        For ``net.h``, the functions are ``net_predict(x, y)`` and ``net_self_test()``. With ``"int8"``,
+        weights have 8 bits and the values between layers 16.
+
+        Raises
+        ------
+        ValueError
+            The file's stem is no C identifier, or the header cannot express the network; nothing is written.
+        """
+        from fastnet.interop import c_header
+
+        c_header.write(self, path, quantize)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"config": self.config(), "tensors": self.tensors(), "history": self.history}

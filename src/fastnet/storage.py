@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastnet.errors import FastnetFormatError, check_target, existing
 
-__all__ = ["FORMAT_VERSION", "TensorKind", "read", "write"]
+__all__ = ["FORMAT_VERSION", "TensorKind", "read", "replace_file", "write"]
 
 FORMAT = "fastnet"
 FORMAT_VERSION = 1
@@ -67,6 +67,17 @@ def write(
         "description": text,
     }
     content = save(dict(tensors), metadata)
+    replace_file(path, content)
+
+
+def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file of any format, whole or not at all: under a name of its own first, then moved into place.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; one that was there is as before.
+    """
     target = os.path.realpath(os.fspath(path))  # a link stays a link
     check_target(target)
     folder, name = os.path.split(target)
