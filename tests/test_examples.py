@@ -48,8 +48,17 @@ EXPECTED: dict[str, tuple[list[str], list[str]]] = {
         [r"mean squared error: 0\.01\d+; of the mean image: 0\.07", r"noise +(100|9\d)% are called strange"],
         ["autoencoder.png"],
     ),
+    "microcontroller": (
+        [
+            r"network: test accuracy 0\.9[6-9]",
+            r"wrote int8/digits\.h\n(in C: test accuracy 0\.9[6-9]|no C compiler)",
+        ],
+        ["float/digits.h", "int8/digits.h"],
+    ),
     "spirals": ([r"test accuracy (0\.9[5-9]|1\.0)"], ["spirals.png"]),
 }
+
+STARTS = {".png": b"\x89PNG", ".h": b"/* digits.h: a neural network"}
 
 
 def test_every_example_is_expected() -> None:
@@ -86,10 +95,11 @@ def test_an_example_runs(script: Path, tmp_path: Path, request: pytest.FixtureRe
     patterns, files = EXPECTED[script.stem]
     for pattern in patterns:
         assert re.search(pattern, done.stdout), f"{pattern!r} is not in:\n{done.stdout}"
-    assert sorted(path.name for path in tmp_path.iterdir()) == files
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in written) == files
     for name in files:
         content = (tmp_path / name).read_bytes()
-        assert content.startswith(b"\x89PNG") and len(content) > 5_000
+        assert content.startswith(STARTS[Path(name).suffix]) and len(content) > 5_000
         assert f"wrote {name}" in done.stdout
 
 

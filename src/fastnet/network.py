@@ -474,15 +474,19 @@ class Network:
         storage.write(path, "network", {"network": self.config()}, self.tensors())
 
     def to_c(self, path: str | os.PathLike[str], quantize: Literal["int8"] | None = None) -> None:
-        """Write the network as one C99 header that needs nothing else; see ``docs/interop.md``.
+        """Write the network as one C99 header: ``net.h`` has ``net_predict(x, y)``; see ``docs/interop.md``.
 
-        For ``net.h``, the functions are ``net_predict(x, y)`` and ``net_self_test()``. With ``"int8"``,
-        weights have 8 bits and the values between layers 16.
+        Parameters
+        ----------
+        path : path-like
+            Ends in ``.h``; its stem is the name in C. Replaced if it exists, whole or not at all.
+        quantize : {"int8"}, optional
+            Weights of 8 bits and values of 16; None writes floats.
 
         Raises
         ------
         ValueError
-            The file's stem is no C identifier, or the header cannot express the network; nothing is written.
+            The stem is no name in C, or a header cannot express the network; the message names what.
         """
         from fastnet.interop import c_header
 

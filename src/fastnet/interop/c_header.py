@@ -80,7 +80,7 @@ def write(network: Network, path: str | os.PathLike[str], quantized: str | None 
     ]
     words = {"NAME": name, "UPPER": name.upper()}
     text = re.sub("NAME|UPPER", lambda found: words[found[0]], "\n".join(parts) + "\n")
-    replace_file(path, text.encode("ascii"))
+    replace_file(os.fsdecode(path), text.encode("ascii"))
 
 
 def check_name(path: str | os.PathLike[str]) -> str:
