@@ -348,7 +348,7 @@ def test_what_c_cannot_express_is_refused_by_name(
     assert [path.read_text() for path in tmp_path.iterdir()] == ["what was there"]
 
 
-@pytest.mark.parametrize("quantize", ["int4", "INT8", "", 8, True, ("int8",)])
+@pytest.mark.parametrize("quantize", ["int4", "INT8", "", 8, True, ("int8",), ["int8"]])
 def test_a_wrong_quantization_is_refused(tmp_path: Path, quantize: object) -> None:
     with pytest.raises(ValueError, match=r"quantize is .*; wanted None \(float\) or 'int8'"):
         unit().to_c(tmp_path / "net.h", quantize=quantize)  # type: ignore[arg-type]

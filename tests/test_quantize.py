@@ -56,7 +56,7 @@ def test_no_sum_leaves_32_bits(inputs: int) -> None:
 
 
 def test_c_rounds_values_as_numpy_does(tmp_path: Path) -> None:
-    """Bit by bit: halves, rows of 0, the smallest and the largest numbers."""
+    """Bit by bit: halves, rows of 0, the smallest and the largest numbers, and what are none."""
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((300, 7)) * 10.0 ** rng.integers(-35, 36, (300, 1))
     halves = [
@@ -65,7 +65,13 @@ def test_c_rounds_values_as_numpy_does(tmp_path: Path) -> None:
         [1e-31] * 7,
         [3.4e38, -3.4e38, 1, 0, 0, 0, -0.0],
     ]
-    x = np.concatenate([rows, halves]).astype(np.float32)
+    broken = [
+        [np.nan, *range(6)],
+        [1, np.inf, *range(5)],
+        [*range(5), -np.inf, np.nan],
+        [3e38] * 6 + [np.nan],
+    ]
+    x = np.concatenate([rows, halves, broken]).astype(np.float32)
     fn.mlp([7, 1], seed=0).to_c(tmp_path / "net.h", quantize="int8")
     (tmp_path / "program.c").write_text("""#include "net.h"
 #include <stdio.h>
@@ -86,8 +92,9 @@ int main(void)
     done = subprocess.run([tmp_path / "program"], input=x.tobytes(), capture_output=True, check=True)
     found = np.frombuffer(done.stdout, np.dtype([("scale", np.float32), ("q", np.int16, 7)]))
     whole, scale = quantize.quantize_rows(x)
-    assert np.array_equal(found["q"], whole) and np.array_equal(found["scale"], scale[:, 0])
+    assert np.array_equal(found["q"], whole) and np.array_equal(found["scale"], scale[:, 0], equal_nan=True)
     assert whole[300].tolist() == [32767, 1, 2, 3, -1, -2, -3]
+    assert np.isnan(scale[-4:]).all() and np.isfinite(scale[:-4]).all()
 
 
 def test_sums_in_c_do_not_overflow(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class Step(NamedTuple):
 
 def write(network: Network, path: str | os.PathLike[str], quantized: str | None = None) -> None:
     """Write the header; see `Network.to_c`."""
-    if quantized not in _TOLERANCE:
+    if quantized is not None and not (isinstance(quantized, str) and quantized in _TOLERANCE):
         raise ValueError(f"quantize is {quantized!r}; wanted None (float) or 'int8'")
     name = check_name(path)
     count = network.graph.parameter_count

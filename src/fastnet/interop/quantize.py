@@ -69,22 +69,23 @@ def quantize_rows(x: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np
     Parameters
     ----------
     x : ndarray (N, inputs), float32
-        Finite.
+        Any numbers.
 
     Returns
     -------
     whole : ndarray (N, inputs), int16
-        The largest of a row is `value_limit`.
+        The largest of a row is `value_limit`; in rows of 0, or with NaN or infinity, all are 0.
     scale : ndarray (N, 1), float32
-        Rows are these whole numbers times this.
+        Rows are these whole numbers times this. NaN where a row holds NaN or infinity.
     """
     limit = np.float32(value_limit(x.shape[1]))
     largest = np.abs(x).max(axis=1, keepdims=True)
-    usable = largest > _SMALLEST
+    usable = (largest > _SMALLEST) & np.isfinite(largest)
     divisor = np.where(usable, largest, np.float32(1))
-    scaled = x * np.where(usable, limit / divisor, np.float32(0))
+    scaled = np.where(usable, x, np.float32(0)) * (limit / divisor)
     whole = np.trunc(scaled + np.where(x < 0, np.float32(-0.5), np.float32(0.5)))
-    return whole.astype(np.int16), np.where(usable, divisor / limit, np.float32(0))
+    broken = np.where(np.isfinite(largest), np.float32(0), np.float32(np.nan))
+    return whole.astype(np.int16), np.where(usable, divisor / limit, broken)
 
 
 def dense(x: NDArray[np.float32], layer: Quantized, bias: NDArray[np.float32] | None) -> NDArray[np.float32]:
