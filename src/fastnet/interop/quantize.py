@@ -2,7 +2,7 @@
 
 A unit's weights are whole numbers from -127 to 127 times a float of the unit's own. What is multiplied with
 them becomes whole numbers of 16 bits just before, with one float for all; so a sum of products is exact, in
-32 bits. Why: ``docs/decisions/0018-eight-bit-weights-sixteen-bit-values.md``.
+32 bits. Why: ``docs/decisions/0017-eight-bit-weights-sixteen-bit-values.md``.
 """
 
 from __future__ import annotations
