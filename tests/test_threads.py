@@ -167,6 +167,30 @@ def test_two_threads_are_two(name: str) -> None:
     assert counts.split() == ["0", "1"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's list of threads")
+@pytest.mark.parametrize("name", COMPILED)
+def test_single_rows_take_threads_only_in_a_burst(name: str) -> None:
+    counts = in_new_process(
+        name,
+        """
+        import os, time
+        count = lambda: len(os.listdir("/proc/self/task"))
+        graph = lowered([Dense(600, "relu"), Dense(257, "relu"), Dense(10)], 500)
+        task = Task(graph, "", "float32", 2)
+        executor, row = task.executor(kernels, threads=2), task.x[0].copy()
+        before = count()
+        for _ in range(20):
+            executor.predict_plain(row)
+            time.sleep(0.001)
+        apart = count()
+        for _ in range(2000):
+            executor.predict_plain(row)
+        print(apart - before, count() - before)
+        """,
+    )
+    assert counts.split() == ["0", "1"]
+
+
 def in_new_process(name: str, code: str) -> str:
     """What code prints in a process of its own, where `kernels` is a backend's module for float32."""
     tests = str(Path(__file__).parent)
