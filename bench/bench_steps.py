@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from workloads import (
+
+import fastnet as fn
+from bench.workloads import (
     WORKLOADS,
     ByHand,
     Workload,
@@ -18,8 +20,6 @@ from workloads import (
     verify,
     verify_predictions,
 )
-
-import fastnet as fn
 from fastnet import backends
 
 Benchmark = Any

@@ -105,8 +105,8 @@ def reference() -> str:
         "y is the output, t the target. A mean divides by the sum of the sample weights "
         "([why](decisions/0006-mean-losses-divide-by-the-weights.md)). Where output activation and loss are "
         "paired, both are computed from the total inputs, stably. In place of a name, "
-        "`fn.losses.huber(delta)` sets the threshold d, and a function "
-        "`(output, target) -> (value, d_output)` is a loss of your own.",
+        "`fn.losses.huber(delta)` sets the threshold d, `fn.losses.quantile(level)` the level q, and a "
+        "function `(output, target) -> (value, d_output)` is a loss of your own.",
         "",
         *table(
             "name",

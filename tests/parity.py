@@ -227,9 +227,19 @@ def dropout_case(rng: np.random.Generator, dtype: str, n: int, o: int, rate: flo
 
 # ---- losses ---------------------------------------------------------------------------------------------
 
-KERNEL_LOSSES = [f"{row.paired}_{row.name}" if row.paired else row.name for row in LOSSES.values()]
+KERNEL_LOSSES = [
+    name
+    for row in LOSSES.values()
+    for name, there in (
+        (row.name, row.outputs != {row.paired}),  # else it is there from the logits alone
+        (f"{row.paired}_{row.name}", bool(row.paired)),
+    )
+    if there
+]
 """What the kernels call the losses: paired ones start from the logits."""
-EXACT_SLOPES = ("half_squared_error", "mean_squared_error", "mean_absolute_error", "huber", "perceptron")
+EXACT_SLOPES = (
+    "half_squared_error", "mean_squared_error", "mean_absolute_error", "huber", "quantile", "perceptron",
+)  # fmt: skip
 
 
 def loss_case(

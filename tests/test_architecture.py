@@ -23,8 +23,10 @@ ORDER = [
     "checks", "evaluation", "loss_functions", "layers", "storage", "architecture", "network", "gradients",
     "plotting", "history", "callbacks", "progress", "run", "checkpoints", "training",
     "perceptron", "explanation", "explain",
-    "interop.assemble", "interop.c_source", "interop.quantize", "interop.c_header",
-    "interop", ".", "sklearn", "cli_train", "cli_predict", "cli", "__main__",
+    "interop.assemble", "interop.c_source", "interop.quantize", "interop.c_header", "interop", ".",
+    "sklearn.parameters", "sklearn.rows", "sklearn.training", "sklearn.targets", "sklearn.lbfgs",
+    "sklearn.base", "sklearn.classifier", "sklearn.regressor", "sklearn",
+    "cli_train", "cli_predict", "cli", "__main__",
 ]
 # fmt: on
 

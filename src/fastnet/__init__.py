@@ -88,6 +88,7 @@ _LAZY: dict[str, tuple[str, ...]] = {
     "progress": (),
     "run": (),
     "schedules": (),
+    "sklearn": (),
     "storage": (),
     "training": ("Trainer",),
     "transforms": (),

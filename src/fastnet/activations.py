@@ -50,6 +50,7 @@ _ROWS = (
     Activation("gelu", "a = z / 2 * (1 + erf(z / sqrt(2)))", "he_normal", -0.17),
     Activation("silu", "a = z / (1 + exp(-z))", "he_normal", -0.2785),
     Activation("softplus", "a = log(1 + exp(z))", "he_normal", 0),
+    Activation("exp", "a = exp(z)", "glorot_uniform", 0),
     Activation("softmax", "a_j = exp(z_j) / sum_k exp(z_k), over a row", "glorot_uniform", 0, 1),
 )
 

@@ -66,7 +66,7 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     description = {
         "network": trainer.network.config(),
         "optimizer": trainer.optimizer.config(),
-        "loss": {"name": loss.name, "parameter": loss.parameter} if isinstance(loss, Loss) else None,
+        "loss": _written_loss(loss) if isinstance(loss, Loss) else None,
         "seed": trainer.seed,
         "epoch": trainer.epoch,
         "steps": trainer.steps,
@@ -145,10 +145,18 @@ def _parse_loss(loss: Mapping[str, Any] | None) -> Loss | None:
     """Return the loss of a description; None stays None."""
     if loss is None:
         return None
-    parameter = as_number("loss parameter", loss["parameter"], 0.0)
-    if parameter == 0.0:
-        raise ValueError("loss parameter is 0; wanted a positive number")
-    return losses.get(loss["name"])._replace(parameter=parameter)
+    numbers = {"parameter": loss["parameter"], "scale": loss.get("scale", 1.0)}
+    for name, number in numbers.items():
+        numbers[name] = as_number(f"loss {name}", number, 0.0)
+        if numbers[name] == 0.0:
+            raise ValueError(f"loss {name} is 0; wanted a positive number")
+    return losses.get(loss["name"])._replace(**numbers)
+
+
+def _written_loss(loss: Loss) -> dict[str, Any]:
+    """Return a loss as JSON, which older versions read too where nothing is scaled."""
+    scale = {} if loss.scale == 1.0 else {"scale": loss.scale}
+    return {"name": loss.name, "parameter": loss.parameter, **scale}
 
 
 def _written_rng(state: Mapping[str, Any]) -> dict[str, Any]:

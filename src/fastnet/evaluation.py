@@ -77,7 +77,7 @@ def evaluate(
         value, norm, right, counted = executor.evaluate(x[rows], y[rows], weight)
         loss_sum, norms, correct, total = loss_sum + value, norms + norm, correct + right, total + counted
     if loss.name == "half_squared_error":
-        norms = 1.0
+        norms = 1.0 / loss.scale
     return loss_sum / norms if norms else 0.0, correct / total if total else None
 
 
@@ -113,4 +113,6 @@ def call_loss(loss: LossFunction, output: Array, target: Array) -> tuple[float, 
 
 def loss_options(loss: Any) -> dict[str, Any]:
     """Return the options of an executor for a loss; a function runs outside of it."""
-    return {"loss": loss.name, "loss_parameter": loss.parameter} if isinstance(loss, Loss) else {}
+    if not isinstance(loss, Loss):
+        return {}
+    return {"loss": loss.name, "loss_parameter": loss.parameter, "loss_scale": loss.scale}

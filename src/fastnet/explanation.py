@@ -171,10 +171,15 @@ def _loss(
         return value, 0.0 - d_output, None
     slope = np.empty_like(output)
     if not (loss.paired and loss.paired == graph.output_activation):
-        total, norm = reference.loss_and_slope(output, targets, None, slope, loss.name, loss.parameter)
+        total, norm = reference.loss_and_slope(
+            output, targets, None, slope, loss.name, loss.parameter, loss.scale
+        )
         return total / norm, 0.0 - slope, None
     total_input = values[next(op.inputs[0] for op in graph.ops if op.output == graph.output)]
-    total, norm = reference.loss_and_slope(total_input, targets, None, slope, f"{loss.paired}_{loss.name}")
+    name = f"{loss.paired}_{loss.name}"
+    total, norm = reference.loss_and_slope(
+        total_input, targets, None, slope, name, loss.parameter, loss.scale
+    )
     delta = 0.0 - slope
     if loss.paired == "softmax":
         rows = _as_rows(targets, output)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from fastnet.activations import ACTIVATIONS
 from fastnet.errors import unknown
 
-__all__ = ["LOSSES", "Loss", "get", "huber"]
+__all__ = ["LOSSES", "Loss", "get", "huber", "quantile"]
 
 
 class Loss(NamedTuple):
@@ -42,10 +42,13 @@ class Loss(NamedTuple):
     classifies : bool
         Whether accuracy is meaningful whatever the target.
     parameter : float
-        The threshold of `huber`; without effect elsewhere.
+        The threshold of `huber`, the level of `quantile`; without effect elsewhere.
     kinks : str
         Where the slope jumps, ``"y = t"`` or ``"y = 0"``; ``""`` if nowhere. Gradient checks stay away from
         there.
+    scale : float
+        Positive factor of value and slope, for those who count otherwise: a mean over samples of sums over O
+        outputs has the scale O.
     """
 
     name: str
@@ -58,9 +61,12 @@ class Loss(NamedTuple):
     classifies: bool = False
     parameter: float = 1.0
     kinks: str = ""
+    scale: float = 1.0
 
     def __repr__(self) -> str:
-        return f"huber({self.parameter!r})" if self.name == "huber" else f"LOSSES[{self.name!r}]"
+        made = self.name in ("huber", "quantile")
+        name = f"{self.name}({self.parameter!r})" if made else f"LOSSES[{self.name!r}]"
+        return name if self.scale == 1.0 else f"{name}._replace(scale={self.scale!r})"
 
 
 _NON_NEGATIVE = frozenset(row.name for row in ACTIVATIONS.values() if row.minimum >= 0)
@@ -74,8 +80,15 @@ _ROWS = (
         "poisson",
         "mean (y - t log y), over samples and outputs; y is the expected count",
         outputs=_NON_NEGATIVE,
-        instead="give the last layer the activation 'softplus', whose output is never negative",
+        instead="give the last layer the activation 'exp' or 'softplus', whose output is never negative",
+        paired="exp",
         targets="positive",
+    ),
+    Loss(
+        "quantile",
+        "mean of q (t - y) where y <= t, else (1 - q)(y - t), over samples and outputs; q = 0.5",
+        parameter=0.5,
+        kinks="y = t",
     ),
     Loss(
         "binary_cross_entropy",
@@ -127,6 +140,24 @@ def huber(delta: float = 1.0) -> Loss:
     if not (math.isfinite(delta) and delta > 0):
         raise ValueError(f"delta must be positive and finite, got {delta!r}")
     return LOSSES["huber"]._replace(parameter=float(delta))
+
+
+def quantile(level: float = 0.5) -> Loss:
+    """Return the loss whose best constant output is a quantile of the targets (Koenker and Bassett 1978).
+
+    Parameters
+    ----------
+    level : float
+        The part of the targets that is to be below the output, above 0 and below 1.
+
+    Raises
+    ------
+    ValueError
+        `level` is out of range.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must be above 0 and below 1, got {level!r}")
+    return LOSSES["quantile"]._replace(parameter=float(level))
 
 
 def get(loss: object) -> Loss:

@@ -123,7 +123,7 @@ class Run:
             whole = self._train(listeners)
             logs = self.measured()
             if whole and self.validation is not None:
-                logs |= self._validate()
+                logs |= self.validated()
         except Exception:
             self._restore(first_step)
             raise
@@ -134,13 +134,13 @@ class Run:
                 f"the loss was not finite in epoch {trainer.epoch + 1}, learning rate {rate:g}; "
                 "the weights are those of the start of that epoch"
             )
-            self._record({"loss": float("nan")}, start)
+            self.note({"loss": float("nan")}, start)
             return None
         trainer.epoch += 1
-        self._record(logs, start)
+        self.note(logs, start)
         return logs
 
-    def _record(self, logs: Mapping[str, float], start: float) -> None:
+    def note(self, logs: Mapping[str, float], start: float) -> None:
         """Add an epoch to the history, which is the network's from then on."""
         trainer = self.trainer
         trainer.history.drop_diverged()
@@ -175,12 +175,14 @@ class Run:
             for listener in listeners:
                 listener.on_progress(self.trainer, float(progress[ROW]) / self.samples, self.measured())
 
-    def _validate(self) -> dict[str, float]:
+    def validated(self) -> dict[str, float]:
         """Return loss and accuracy of the validation data."""
         data, trainer = self.validation, self.trainer
         assert data is not None
         executor = getattr(self.executor, "executor", self.executor)  # that inside a FunctionExecutor
-        loss, accuracy = evaluation.evaluate(executor, trainer.network.graph, trainer.loss, data.x, data.y)
+        loss, accuracy = evaluation.evaluate(
+            executor, trainer.network.graph, trainer.loss, data.x, data.y, data.weight
+        )
         return {"val_loss": loss} | ({} if accuracy is None else {"val_accuracy": accuracy})
 
     def _set_rates(self) -> None:

@@ -229,7 +229,7 @@ class Trainer:
         """Return the loss of the rows that `progress` covers."""
         loss_sum, norm = float(self.progress[LOSS_SUM]), float(self.progress[NORM])
         if isinstance(self.loss, Loss) and self.loss.name == "half_squared_error":
-            return loss_sum  # a plain sum
+            return loss_sum * self.loss.scale  # a plain sum
         return loss_sum / norm if norm else 0.0
 
     # ---- many epochs

@@ -24,6 +24,7 @@ cdef enum Activation:
     GELU
     SILU
     SOFTPLUS
+    EXP
     SOFTMAX
 
 
@@ -40,6 +41,7 @@ cdef inline dict activation_names():
         "gelu": GELU,
         "silu": SILU,
         "softplus": SOFTPLUS,
+        "exp": EXP,
         "softmax": SOFTMAX,
     }
 
@@ -82,6 +84,8 @@ cdef inline vreal activate(Activation f, vreal z) noexcept nogil:
         return vsilu(z)
     if f == SOFTPLUS:
         return vsoftplus(z)
+    if f == EXP:
+        return vexp(z)
     return z
 
 
@@ -105,6 +109,8 @@ cdef inline vreal slope(Activation f, vreal z, vreal a) noexcept nogil:
         return vsilu_slope(z)
     if f == SOFTPLUS:
         return vset1(0) - vexpm1(vset1(0) - a)
+    if f == EXP:
+        return a
     return vset1(1)
 
 
@@ -165,6 +171,8 @@ cdef inline forced either_run(
         either_loop(SILU, back, z, a, d_a, d_z, count)
     elif f == SOFTPLUS:
         either_loop(SOFTPLUS, back, z, a, d_a, d_z, count)
+    elif f == EXP:
+        either_loop(EXP, back, z, a, d_a, d_z, count)
 
 
 cdef inline void activation_run(Activation f, const real *z, real *a, Py_ssize_t count) noexcept nogil:

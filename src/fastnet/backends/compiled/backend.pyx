@@ -53,6 +53,7 @@ _LOSSES = los.loss_names()
 _LOGITS = {
     ("softmax", "cross_entropy"): "softmax_cross_entropy",
     ("sigmoid", "binary_cross_entropy"): "sigmoid_binary_cross_entropy",
+    ("exp", "poisson"): "exp_poisson",
 }
 _METRICS = {"": los.NO_METRIC, "argmax": los.ARGMAX, "threshold": los.THRESHOLD, "sign": los.SIGN}
 _OPTIMIZERS = opt.optimizer_names()

@@ -44,8 +44,8 @@ cdef class Executor:
     cdef double alone_for               # how long that was: longer each time that it fails
 
     def __init__(
-        self, graph, parameters, *, loss="", metric="", loss_parameter=1.0, optimizer="", hyper=None, gradients=None,
-        state=None, batch_size=1, seed=0, threads=1, threads_from=None, keeps_gradients=False,
+        self, graph, parameters, *, loss="", metric="", loss_parameter=1.0, loss_scale=1.0, optimizer="",
+        hyper=None, gradients=None, state=None, batch_size=1, seed=0, threads=1, threads_from=None, keeps_gradients=False,
     ):
         cdef Program *p = &self.program
         cdef real[::1] values = parameters
@@ -73,6 +73,7 @@ cdef class Executor:
                 p.states[i] = &rows[i, 0] if rows.shape[1] else NULL
         name = _LOGITS.get((graph.output_activation, loss), loss)
         p.loss, p.metric, p.loss_parameter = _LOSSES[name], _METRICS[metric], <real><double>loss_parameter
+        p.loss_scale = loss_scale
         p.boundary = <real>(0.0 if name != loss else 0.5)
         p.hyper = _hyper(optimizer, hyper or {})
         p.seed = seed & 0xFFFFFFFFFFFFFFFF
@@ -454,7 +455,7 @@ cdef class Executor:
         """One update of the parameters from the gradients."""
         cdef Job job
         with self.lock:
-            job = self._job(NULL, 0)
+            job = self._job(NULL, self.last_count or self.batch_size)
             job.learning_rates, job.step = &learning_rate, step
             with nogil:
                 pool_run(_update_job, &job, self._training_parts(self.batch_size))

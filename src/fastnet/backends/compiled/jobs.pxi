@@ -87,7 +87,7 @@ cdef Batch _batch(Job *job, Py_ssize_t row, Py_ssize_t count, int part, int part
     batch.input_rows = job.input_rows + part * job.stride
     batch.panel = job.panels + part * job.panel_size
     batch.training, batch.learns, batch.keeps, batch.step = job.training, True, True, job.step
-    batch.next, batch.begun = NULL, False
+    batch.next, batch.begun, batch.weights = NULL, False, <double>count
     for i in range(count):
         batch.input_rows[i] = job.x + (order[row + i] if order != NULL else row + i) * inputs
     return batch
@@ -116,7 +116,7 @@ cdef bint _learn(Job *job, Batch *batch, double learning_rate, bint updates) noe
     cdef opt.Hyper *hyper = &job.program.hyper
     cdef opt.Rates rates
     if updates and hyper.clip_norm == 0:
-        rates = opt.rates_of(hyper, learning_rate, <double>batch.step, 1)
+        rates = opt.rates_of(hyper, learning_rate, <double>batch.step, 1, batch.weights)
         backward(job.program, job.spaces, batch, &rates)
         return begins_next(job.program, job.spaces, batch, &rates)
     backward(job.program, job.spaces, batch, NULL)
@@ -136,7 +136,7 @@ cdef void _update(Job *job, Batch *batch, double learning_rate) noexcept nogil:
         pool_barrier(batch.parts)
         for i in range((job.program.parameter_count + NORM_RUN - 1) // NORM_RUN):
             total += job.sums[i]
-    rates = opt.rates_of(hyper, learning_rate, <double>batch.step, _clip_scale(hyper, total))
+    rates = opt.rates_of(hyper, learning_rate, <double>batch.step, _clip_scale(hyper, total), batch.weights)
     update_part(job.program, batch, &rates)
 
 
@@ -222,6 +222,7 @@ cdef void _update_job(void *context, int part, int parts) noexcept nogil:
     cdef unsigned long long mode = fastnet_flush()
     cdef Batch batch
     batch.count, batch.part, batch.parts, batch.step = job.batch_size, part, parts, job.step
+    batch.weights = <double>job.rows
     _update(job, &batch, job.learning_rates[0])
     fastnet_restore(mode)
 

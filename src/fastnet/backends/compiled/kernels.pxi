@@ -95,7 +95,8 @@ def dropout(const real[:, ::1] x, real[:, ::1] y, double rate, uint64 key):
 
 
 def loss_and_slope(
-    const real[:, ::1] output, target, const real[::1] sample_weight, real[:, ::1] d_output, name, double parameter=1.0
+    const real[:, ::1] output, target, const real[::1] sample_weight, real[:, ::1] d_output, name, double parameter=1.0,
+    double scale=1.0,
 ):
     """Loss, as the pair (sum, norm), and dL/d output: output (N, O), target (N, O) or labels (N,) -> d_output (N, O)."""
     cdef Py_ssize_t size = output.shape[0] * output.shape[1]
@@ -111,7 +112,7 @@ def loss_and_slope(
     cdef double[::1] losses = np.zeros(output.shape[0])
     program.loss = _LOSSES[name]
     program.metric = los.NO_METRIC
-    program.loss_parameter = <real>parameter
+    program.loss_parameter, program.loss_scale = <real>parameter, scale
     program.end = 0
     program.sizes = &output.shape[1]
     space.values, space.deltas = &values, &slopes
@@ -160,7 +161,7 @@ def update(
     cdef Py_ssize_t i, end
     for i from 0 <= i < count by NORM_RUN:
         total += opt.squares(&gradients[i], min(<Py_ssize_t>NORM_RUN, count - i), <real>h.clip_value)
-    rates = opt.rates_of(&h, learning_rate, step, _clip_scale(&h, total))
+    rates = opt.rates_of(&h, learning_rate, step, _clip_scale(&h, total), 1)
     i = 0
     while i < count:  # runs of equal decay
         end = i + 1
@@ -191,6 +192,8 @@ cdef opt.Hyper _hyper(name, hyper) except *:
     h.eta_plus = hyper.get("eta_plus", 0)
     h.step_min = hyper.get("step_min", 0)
     h.step_max = hyper.get("step_max", 0)
+    h.shares_decay = hyper.get("shares_decay", 0) != 0
+    h.plain_epsilon = hyper.get("plain_epsilon", 0) != 0
     return h
 
 

@@ -29,6 +29,8 @@ cdef enum Loss:
     MEAN_ABSOLUTE_ERROR
     HUBER
     POISSON
+    EXP_POISSON
+    QUANTILE
     SIGMOID_BINARY_CROSS_ENTROPY
     SOFTMAX_CROSS_ENTROPY
     PERCEPTRON
@@ -42,6 +44,8 @@ cdef inline dict loss_names():
         "mean_absolute_error": MEAN_ABSOLUTE_ERROR,
         "huber": HUBER,
         "poisson": POISSON,
+        "exp_poisson": EXP_POISSON,
+        "quantile": QUANTILE,
         "sigmoid_binary_cross_entropy": SIGMOID_BINARY_CROSS_ENTROPY,
         "softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY,
         "perceptron": PERCEPTRON,
@@ -77,6 +81,13 @@ cdef inline vreal loss_vector(Loss kind, vreal y, vreal t, vreal d, vreal *slope
         floor = vmax(vset1(TINY), y)
         slope[0] = vset1(1) - t / floor
         return y - t * vlog(floor)
+    if kind == EXP_POISSON:
+        floor = vexp(y)
+        slope[0] = floor - t
+        return floor - t * y
+    if kind == QUANTILE:
+        slope[0] = vselect(vlt(zero, e), vset1(1) - d, vselect(vlt(e, zero), zero - d, e))
+        return slope[0] * e
     if kind == SIGMOID_BINARY_CROSS_ENTROPY:
         slope[0] = vsigmoid(y) - t
         return vsoftplus(y) - y * t

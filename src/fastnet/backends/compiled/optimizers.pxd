@@ -39,6 +39,8 @@ cdef struct Hyper:
     Optimizer optimizer
     double weight_decay, clip_norm, clip_value, momentum, beta1, beta2, rho, epsilon
     double eta_minus, eta_plus, step_min, step_max
+    bint shares_decay   # weight decay is divided by the weights of the batch
+    bint plain_epsilon  # of Adam: added before the correction of the mean square
 
 cdef struct Rates:
     # The numbers of one step.
@@ -48,8 +50,12 @@ cdef struct Rates:
     real eta_minus, eta_plus, step_min, step_max
 
 
-cdef inline Rates rates_of(const Hyper *h, double learning_rate, double step, double scale) noexcept nogil:
-    """Numbers of step 1, 2, ...; `scale` is what the gradient's norm asks for, 1 where it is short enough."""
+cdef inline Rates rates_of(
+    const Hyper *h, double learning_rate, double step, double scale, double weights,
+) noexcept nogil:
+    """Numbers of step 1, 2, ...; `scale` is what the gradient's norm asks for, 1 where it is short enough; `weights` is
+    the sum of those of the batch."""
+    cdef double decay = h.weight_decay
     cdef Rates r
     r.optimizer = h.optimizer
     r.clips = h.clip_value > 0
@@ -57,7 +63,9 @@ cdef inline Rates rates_of(const Hyper *h, double learning_rate, double step, do
     r.clip_value = h.clip_value
     r.scale = scale
     r.learning_rate = learning_rate
-    r.decay = h.weight_decay
+    if h.shares_decay:
+        decay = decay / weights if weights > 0 else 0
+    r.decay = decay
     r.momentum = h.momentum
     r.beta1, r.rest1 = h.beta1, 1 - h.beta1
     r.beta2, r.rest2 = h.beta2, 1 - h.beta2
@@ -67,10 +75,12 @@ cdef inline Rates rates_of(const Hyper *h, double learning_rate, double step, do
     if h.optimizer == RMSPROP:
         r.beta2, r.rest2 = h.rho, 1 - h.rho
     elif h.optimizer == ADAMW:
-        r.decay = learning_rate * h.weight_decay
+        r.decay = learning_rate * decay
     if h.optimizer == ADAM or h.optimizer == ADAMW:
         r.correction = 1 / sqrt(1 - power(h.beta2, step))
         r.learning_rate = learning_rate / (1 - power(h.beta1, step))
+        if h.plain_epsilon:
+            r.epsilon = h.epsilon * r.correction
     return r
 
 

@@ -68,6 +68,7 @@ cdef struct Program:
     Loss loss
     Metric metric
     real loss_parameter, boundary
+    double loss_scale
     Hyper hyper
     uint64 seed
     bint keeps_gradients
@@ -92,6 +93,7 @@ cdef struct Batch:
     bint learns                     # a backward pass follows
     bint keeps                      # the gradients are wanted, not only the update
     uint64 step
+    double weights                  # sum of the samples' weights, see `norm_of`
     int part, parts
 
 cdef struct Targets:
@@ -273,18 +275,19 @@ cdef inline Split forward(Program *program, Workspace *space, Batch *batch, int 
 # ---- loss -------------------------------------------------------------------------------------------
 
 cdef inline double norm_of(Program *program, Batch *batch, Targets *targets, Py_ssize_t row) noexcept nogil:
-    """What the sum of the losses of a batch, which starts at `row`, is divided by."""
+    """What the sum of the losses of a batch, which starts at `row`, is divided by; the batch learns its weights."""
     cdef double total = batch.count
     cdef Py_ssize_t i
-    if program.loss == HALF_SQUARED_ERROR:
-        return 1
     if targets.weights != NULL:
         total = 0
         for i in range(batch.count):
             total += targets.weights[targets.order[row + i] if targets.order != NULL else row + i]
-    if program.loss == SOFTMAX_CROSS_ENTROPY:
-        return total
-    return total * program.sizes[program.end]
+    batch.weights = total
+    if program.loss == HALF_SQUARED_ERROR:
+        total = 1
+    elif program.loss != SOFTMAX_CROSS_ENTROPY:
+        total = total * program.sizes[program.end]
+    return total / program.loss_scale
 
 
 cdef inline Py_ssize_t loss_columns(

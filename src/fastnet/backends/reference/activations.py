@@ -89,6 +89,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array, Array], object], Callable[[Array, 
         _into(lambda z: np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))),
         lambda z, a: -np.expm1(-a),  # sigmoid(z), from a alone
     ),
+    "exp": (np.exp, lambda z, a: a),
 }
 
 

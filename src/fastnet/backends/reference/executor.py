@@ -66,11 +66,15 @@ class Executor:
     loss, metric : str
         Names, see `loss_and_slope` and `count_correct`; "" for prediction only.
     loss_parameter : float
-        The threshold of the Huber loss.
+        The threshold of the Huber loss, the level of the quantile loss.
+    loss_scale : float
+        Factor of loss and slope.
     optimizer : str
         Name, see `update`.
     hyper : mapping
-        The optimizer's numbers by name.
+        The optimizer's numbers by name. Beyond those it has: ``shares_decay`` divides the weight decay of a
+        step by the weights of its samples (without weights: by their number), ``plain_epsilon`` adds Adam's
+        epsilon to the root of the mean square before its correction; both 0 or 1.
     state : ndarray (S, P)
         The optimizer's state vectors.
     batch_size : int
@@ -95,6 +99,7 @@ class Executor:
         loss: str = "",
         metric: str = "",
         loss_parameter: float = 1.0,
+        loss_scale: float = 1.0,
         optimizer: str = "",
         hyper: Mapping[str, float] | None = None,
         gradients: Array | None = None,
@@ -106,7 +111,7 @@ class Executor:
         keeps_gradients: bool = False,
     ) -> None:
         self.graph, self.parameters, self.gradients, self.state = graph, parameters, gradients, state
-        self.metric, self.loss_parameter = metric, loss_parameter
+        self.metric, self.loss_parameter, self.loss_scale = metric, loss_parameter, loss_scale
         self.optimizer, self.hyper = optimizer, dict(hyper or {})
         self.batch_size, self.seed, self.keeps_gradients = batch_size, seed, keeps_gradients
         self.loss = LOGITS.get((graph.output_activation, loss), loss)
@@ -188,7 +193,9 @@ class Executor:
         for call in through.forward_to_loss:
             call()
         end, slope = through.values[self._end], through.deltas[self._end]
-        value, norm = loss_and_slope(end, y, sample_weight, slope, self.loss, self.loss_parameter)
+        value, norm = loss_and_slope(
+            end, y, sample_weight, slope, self.loss, self.loss_parameter, self.loss_scale
+        )
         if not self.metric:
             return value, norm, 0, 0
         return (value, norm, *count_correct(end, y, self.metric, self._boundary))
@@ -244,7 +251,7 @@ class Executor:
                 through = self._pass(len(x[block]), False)
                 through.values[0][...] = x[block]
                 result += self._loss(through, y[block], weight)
-        norm = 1.0 if self.loss == "half_squared_error" else float(result[1])
+        norm = 1.0 / self.loss_scale if self.loss == "half_squared_error" else float(result[1])
         return float(result[0]), norm, int(result[2]), int(result[3])
 
     # -- training
@@ -283,16 +290,20 @@ class Executor:
     @_quiet
     def update(self, learning_rate: float, step: int) -> None:
         """One update of the parameters from the gradients."""
-        self._update(learning_rate, step)
+        weights = self.batch_size if self._last is None else len(self._last.values[0])
+        self._update(learning_rate, step, float(weights))
 
-    def _update(self, learning_rate: float, step: int, scratch: Array | None = None) -> None:
+    def _update(self, learning_rate: float, step: int, weights: float, scratch: Array | None = None) -> None:
         assert self.gradients is not None and self.state is not None
         g, w, state, decay = self.gradients, self.parameters, self.state, self._decay
         if step % FLUSH_STEPS == 0:
             faded = np.abs(state) < self._floor
             faded[1:] &= faded[:1]  # a mean square is as good as zero only where the mean is
             state[faded] = 0
-        update_with(scratch, g, decay, w, state, self.optimizer, self.hyper, learning_rate, step)
+        hyper: Mapping[str, float] = self.hyper
+        if hyper.get("shares_decay"):
+            hyper = {**hyper, "weight_decay": hyper["weight_decay"] / weights if weights else 0.0}
+        update_with(scratch, g, decay, w, state, self.optimizer, hyper, learning_rate, step)
 
     @_quiet
     def train(
@@ -327,7 +338,8 @@ class Executor:
                 row += len(rows)
                 ends = row >= len(order) or bool(interrupted) or time.perf_counter() >= deadline
                 keeps = ends or self.keeps_gradients
-                self._update(rate, self._step, scratch=None if keeps else self.gradients)
+                weights = float(len(rows) if weight is None else weight.sum(dtype=np.float64))
+                self._update(rate, self._step, weights, scratch=None if keeps else self.gradients)
                 progress[STEP], progress[ROW] = self._step, row
                 progress[LOSS_SUM] += value
                 progress[NORM] += norm

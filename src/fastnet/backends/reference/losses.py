@@ -12,6 +12,7 @@ from fastnet.backends.reference.arrays import Array
 LOGITS = {
     ("softmax", "cross_entropy"): "softmax_cross_entropy",
     ("sigmoid", "binary_cross_entropy"): "sigmoid_binary_cross_entropy",
+    ("exp", "poisson"): "exp_poisson",
 }
 """Output activation and loss that are computed together, from the total inputs of the output layer."""
 
@@ -26,6 +27,15 @@ def _poisson(y: Array, t: Array) -> tuple[Array, Array]:
     return y - t * np.log(floor), 1 - t / floor
 
 
+def _exp_poisson(z: Array, t: Array) -> tuple[Array, Array]:
+    return (y := np.exp(z)) - t * z, y - t
+
+
+def _quantile(y: Array, t: Array, q: float) -> tuple[Array, Array]:
+    slope = np.where(y > t, 1 - q, np.where(y < t, -q, y - t))  # 0 at the target; NaN stays
+    return np.where(y > t, (1 - q) * (y - t), q * (t - y)), slope
+
+
 def _sigmoid_binary_cross_entropy(z: Array, t: Array) -> tuple[Array, Array]:
     return np.maximum(z, 0) - z * t + np.log1p(np.exp(-np.abs(z))), sigmoid(z) - t
 
@@ -37,6 +47,8 @@ ELEMENTWISE: dict[str, Callable[[Array, Array, float], tuple[Array, Array]]] = {
     "mean_absolute_error": lambda y, t, _: (np.abs(e := y - t), np.sign(e)),
     "huber": _huber,
     "poisson": lambda y, t, _: _poisson(y, t),
+    "exp_poisson": lambda z, t, _: _exp_poisson(z, t),
+    "quantile": _quantile,
     "sigmoid_binary_cross_entropy": lambda z, t, _: _sigmoid_binary_cross_entropy(z, t),
     "perceptron": lambda y, t, _: (np.maximum(-t * y, 0), np.where(t * y < 0, -t, 0)),
 }
@@ -65,12 +77,13 @@ def loss_and_slope(
     d_output: Array,
     name: str,
     parameter: float = 1.0,
+    scale: float = 1.0,
 ) -> tuple[float, float]:
     """Loss and dL/d output: output (N, O), target (N, O) or labels (N,), weights (N,) -> d_output (N, O).
 
     Returns the pair (sum, norm): the loss is sum / norm. The norm is the sum of the weights (times O for
-    losses that are means over outputs), and 1 for `half_squared_error`, which is a plain sum. Where all
-    weights are 0, the norm is 0, and so are the sum and the slope.
+    losses that are means over outputs), and 1 for `half_squared_error`, which is a plain sum; divided by the
+    scale. Where all weights are 0, the norm is 0, and so are the sum and the slope.
     """
     if name == "softmax_cross_entropy":
         values, slope = _softmax_cross_entropy(output, target)
@@ -81,7 +94,7 @@ def loss_and_slope(
     else:
         total_weight = float(sample_weight.sum(dtype=np.float64))
         values, slope = values * sample_weight[:, None], slope * sample_weight[:, None]
-    norm = 1.0 if name == "half_squared_error" else total_weight * values.shape[1]
+    norm = (1.0 if name == "half_squared_error" else total_weight * values.shape[1]) / scale
     np.multiply(slope, 1.0 / norm if norm else 0.0, out=d_output, casting="same_kind")
     return float(np.add.reduce(values, axis=None, dtype=np.float64)), norm
 

@@ -92,7 +92,7 @@ def _adam(g: Array, w: Array, state: Array, h: Hyper, lr: float, step: int, scra
     squares *= 1 - h["beta2"]
     v += squares
     change = np.sqrt(v, out=squares)
-    change += c * h["epsilon"]
+    change += h["epsilon"] if h.get("plain_epsilon") else c * h["epsilon"]
     np.divide(m, change, out=change)
     change *= lr * c / (1 - h["beta1"] ** step)
     w -= change
