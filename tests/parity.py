@@ -250,6 +250,7 @@ def loss_case(
     kind: str,
     weights: str,
     parameter: float = 1.0,
+    scale: float = 1.0,
 ) -> Case:
     """`kind` of target: "labels" or "rows"; `weights`: "none", "some" (a third of them 0) or "zero"."""
     n, o = output.shape
@@ -279,16 +280,17 @@ def loss_case(
         else:
             t, exact = wide(target), np.empty((n, o))
             y = np.maximum(y, float(np.finfo(dtype).tiny)) if name == "poisson" else y  # its floor
-            _, divisor = reference.loss_and_slope(y, t, None, exact, name, parameter)
+            _, divisor = reference.loss_and_slope(y, t, None, exact, name, parameter, scale)
             values = np.abs(y) + np.abs(t) + np.abs(y * t)
             slope = np.abs(exact) * divisor + (0 if name in EXACT_SLOPES else 1 + np.abs(t))
         # A row is a sum of O values, each of at most 16 operations; a slope has no sum but softmax's.
-        slope_bound = eps * (16 + o) * slope * w / (norm or 1) + float(np.finfo(dtype).tiny)
+        w_slope = w * (scale if name == "softmax_cross_entropy" else 1)
+        slope_bound = eps * (16 + o) * slope * w_slope / (norm or 1) + float(np.finfo(dtype).tiny)
         value_bound = eps * (16 + o) * ((values * w).sum() + abs(returned[0]))
         return [slope_bound], np.array([value_bound, n * np.finfo(np.float64).eps * norm])
 
     reads, writes = [output, target, sample_weight], [blank(n, o, dtype=dtype)]
-    return Case("loss_and_slope", reads, writes, (name, parameter), bounds)
+    return Case("loss_and_slope", reads, writes, (name, parameter, scale), bounds)
 
 
 def outputs_for(rng: np.random.Generator, dtype: str, name: str, n: int, o: int) -> Array:

@@ -130,6 +130,19 @@ def test_huber_has_a_threshold(
     check(kernels, loss_case(rng, dtype, "huber", numbers(rng, dtype, 9, 17), "rows", "some", delta))
 
 
+@pytest.mark.parametrize("level", [0.1, 0.7])
+def test_quantile_has_a_level(
+    kernels: ModuleType, dtype: str, rng: np.random.Generator, level: float
+) -> None:
+    check(kernels, loss_case(rng, dtype, "quantile", numbers(rng, dtype, 9, 17), "rows", "some", level))
+
+
+@pytest.mark.parametrize("name", KERNEL_LOSSES)
+def test_losses_have_a_factor(kernels: ModuleType, dtype: str, rng: np.random.Generator, name: str) -> None:
+    output = outputs_for(rng, dtype, name, 9, 17)
+    check(kernels, loss_case(rng, dtype, name, output, "rows", "some", 0.5, 3.0))
+
+
 @pytest.mark.parametrize("name", KERNEL_LOSSES)
 def test_losses_of_outputs_that_are_not_finite(
     kernels: ModuleType, dtype: str, rng: np.random.Generator, name: str
@@ -176,6 +189,21 @@ COMMON: list[dict[str, float]] = [
     {"clip_norm": 1e9},
     {"weight_decay": 0.1, "clip_value": 0.4, "clip_norm": 0.3},
 ]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_epsilon_before_the_correction(
+    kernels: ModuleType, dtype: str, rng: np.random.Generator, name: str
+) -> None:
+    hyper = {**OPTIMIZERS[name](0.1, epsilon=1e-3, weight_decay=0.0).hyper(), "plain_epsilon": 1.0}
+    w, state = numbers(rng, dtype, 50), np.zeros((2, 50), dtype)
+    gradients, decay = numbers(rng, dtype, 50), np.zeros(50, dtype)
+    check(kernels, update_case(name, hyper, gradients, decay, w, state, 0.1, 1))
+    # After one step m = 0.1 g and v = 0.001 g^2; c is the square root of 0.001.
+    g, before = gradients.astype(np.float64), w.astype(np.float64)
+    kernels.update(gradients, decay, w, state, name, hyper, 0.1, 1)
+    c = np.sqrt(0.001)
+    np.testing.assert_allclose(w, before - 0.1 * c * g / (c * np.abs(g) + 1e-3), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
