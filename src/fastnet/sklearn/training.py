@@ -230,7 +230,6 @@ class Stopping(Callback):
     ) -> None:
         self.estimator, self.record, self.incremental = estimator, record, incremental
         self.samples, self.batches, self.reported, self.score = samples, batches, reported, score
-        self.converged = False
         self._before = 0.0
 
     def on_train_begin(self, trainer: Trainer) -> None:
@@ -260,7 +259,7 @@ class Stopping(Callback):
             record.no_improvement = record.no_improvement + 1 if worse else 0
             record.best_loss = min(loss, record.best_loss)
         if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
-            self._set_rate(trainer, estimator.learning_rate_init / (record.t + 1) ** estimator.power_t)
+            set_rate(trainer, record, estimator.learning_rate_init / (record.t + 1) ** estimator.power_t)
         if record.no_improvement > estimator.n_iter_no_change:
             self._stop(trainer)
 
@@ -302,20 +301,17 @@ class Stopping(Callback):
             f"{what} did not improve more than tol={estimator.tol:f} for "
             f"{estimator.n_iter_no_change} consecutive epochs."
         )
-        rate = record.rate[1]
-        if estimator.solver == "sgd" and estimator.learning_rate == "adaptive" and rate > 1e-6:
-            self._set_rate(trainer, rate / 5.0)
+        adapts = estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
+        if adapts and record.rate[1] > 1e-6:
+            set_rate(trainer, record, record.rate[1] / 5.0)
             record.no_improvement = 0
             message += f" Setting learning rate to {record.rate[1]:f}"
         else:
-            self.converged = record.stopped = True
+            record.stopped = True
             trainer.stop(message)
-            message += " Stopping."
+            message += " Learning rate too small. Stopping." if adapts else " Stopping."
         if estimator.verbose:
             print(message)
-
-    def _set_rate(self, trainer: Trainer, rate: float) -> None:
-        set_rate(trainer, self.record, rate)
 
 
 def set_rate(trainer: Trainer, record: Record, rate: float) -> None:
