@@ -114,9 +114,11 @@ cdef inline Py_ssize_t share(Py_ssize_t count, int part, int parts) noexcept nog
 
 
 cdef inline Py_ssize_t first_row(Batch *batch, Split split, int part) noexcept nogil:
-    """First row of a part of what is split EVENLY or done ALONE; that of the next part is its end."""
+    """First row of a part of what is split EVENLY, by ROWS or done ALONE; that of the next part is its end."""
     if split == ALONE:
         return batch.count if part > 0 else 0
+    if split == ROWS:
+        return min(share((batch.count + MR - 1) // MR, part, batch.parts) * MR, batch.count)
     return share(batch.count, part, batch.parts)
 
 
@@ -139,8 +141,8 @@ cdef inline void wait_for(Split now, Split wanted, int parts) noexcept nogil:
 
 cdef inline Split wait_for_rows(Batch *batch, Split now) noexcept nogil:
     """Wait, unless this thread wrote its rows itself; returns how rows are split from here on."""
-    if now == WHOLE or now == EVENLY or now == ALONE:
-        return ALONE if now == ALONE else EVENLY
+    if now == WHOLE or now == EVENLY or now == ROWS or now == ALONE:
+        return EVENLY if now == WHOLE else now
     pool_barrier(batch.parts)
     return EVENLY
 
@@ -257,7 +259,8 @@ cdef inline Split forward(Program *program, Workspace *space, Batch *batch, int 
         op = &program.ops[i]
         if op.kind == DENSE:
             wanted = split_of_layer(program, batch, op)
-            wait_for(now, wanted, batch.parts)
+            if now != ROWS or wanted != ROWS:  # of its own rows, a thread wrote all
+                wait_for(now, wanted, batch.parts)
             now = dense_forward_part(program, space, batch, op, wanted)
         elif op.kind == ACTIVATION and op.activation == SOFTMAX:
             now = wait_for_rows(batch, now)
@@ -386,19 +389,21 @@ cdef inline void descend_and_begin(
         )
 
 
-cdef inline void dense_backward_part(
+cdef inline bint dense_backward_part(
     Program *program, Workspace *space, Batch *batch, Operation *op, Split split, const Rates *rates,
 ) noexcept nogil:
-    """Gradients of the input, the weights and the bias; then, with `rates`, their update at once."""
+    """Gradients of the input, the weights and the bias; then, with `rates`, their update at once. Returns whether the
+    threads met after the gradient of the input was there."""
     cdef const real **rows = rows_of(space, batch, op.source)
     cdef const real *d_z = space.deltas[op.target]
     cdef Py_ssize_t run = run_rows(op.inputs, op.outputs)
     cdef Py_ssize_t first = 0
+    cdef bint meets = op.returns and rates != NULL and (split == ROWS or split == COLUMNS)
     cdef Blocks at
     if op.returns:
         input_part(program, space, batch, op, split)
-        if rates != NULL and (split == ROWS or split == COLUMNS):
-            pool_barrier(batch.parts)  # before somebody updates weights that others still read
+    if meets:
+        pool_barrier(batch.parts)  # before somebody updates weights that others still read
     at = weights_of(split, op.inputs, op.outputs, batch.part, batch.parts)
     if op == program.ops and begins_next(program, space, batch, rates):
         descend_and_begin(program, space, batch, op, split, rates)
@@ -416,6 +421,7 @@ cdef inline void dense_backward_part(
             bias_block(d_z, program.gradients + op.bias, batch.count, op.outputs, &at)
             if rates != NULL:
                 update_block(program, rates, op.bias, op.outputs, &at, False)
+    return meets
 
 
 cdef inline void input_part(
@@ -508,19 +514,22 @@ cdef inline void backward(Program *program, Workspace *space, Batch *batch, cons
     cdef Split now = WHOLE
     cdef Split wanted
     cdef Operation *op
+    cdef bint met = False  # at a barrier, since the slopes that the next layer reads were written
     cdef int i
     cdef Py_ssize_t n
     for i in range(program.trained - 1, -1, -1):
         op = &program.ops[i]
         if op.kind == DENSE:
             wanted = split_of_layer(program, batch, op)
-            wait_for(now, wanted, batch.parts)
-            dense_backward_part(program, space, batch, op, wanted, rates)
+            if not met:
+                wait_for(now, wanted, batch.parts)
+            met = dense_backward_part(program, space, batch, op, wanted, rates)
             now = wanted
         elif op.undone or space.values[op.source] == NULL:
             continue  # done already, or nobody asks for the gradient of the input
         elif op.kind == ACTIVATION and op.activation == SOFTMAX:
             now = wait_for_rows(batch, now)
+            met = False
             for n in range(first_row(batch, now, batch.part), first_row(batch, now, batch.part + 1)):
                 softmax_slope_row(
                     space.values[op.target] + n * op.outputs, space.deltas[op.target] + n * op.outputs,
@@ -530,6 +539,7 @@ cdef inline void backward(Program *program, Workspace *space, Batch *batch, cons
             op.kind != FLATTEN and (op.kind != DROPOUT or batch.training)
         ):
             now = keep_split(batch, now)
+            met = False
             elementwise_backward_part(program, space, batch, op, now)
 
 
