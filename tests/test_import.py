@@ -112,6 +112,15 @@ def test_a_name_is_looked_up_once() -> None:
     assert fn.Adam is fn.optimizers.Adam is vars(fn)["Adam"]
 
 
+def test_readers_of_other_models_load_when_they_are_used() -> None:
+    assert fn.interop.from_fann is fn.from_fann and "from_fann" in dir(fn.interop)
+    found = heavy("import fastnet\nfastnet.from_fann")
+    ours = [f"fastnet.interop{one}" for one in ("", ".assemble", ".fann")]
+    assert found == ours
+    with pytest.raises(AttributeError, match=r"'fastnet\.interop' has no attribute 'from_paper'"):
+        _ = fn.interop.from_paper
+
+
 def test_explain_is_a_function_whatever_was_imported_before() -> None:
     """A module of the same name takes its place if it is loaded later than the package."""
     code = "from fastnet.explain import explain; import fastnet; print(fastnet.explain is explain)"

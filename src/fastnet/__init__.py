@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the names of _LAZY
     from fastnet.explanation import Explanation
     from fastnet.gradients import gradient_check
     from fastnet.history import History
+    from fastnet.interop import from_fann
     from fastnet.optimizers import SGD, AdaGrad, Adam, AdamW, Optimizer, RMSprop, Rprop
     from fastnet.perceptron import Perceptron
     from fastnet.training import Trainer
@@ -53,6 +54,7 @@ __all__ = [
     "callbacks",
     "datasets",
     "explain",
+    "from_fann",
     "from_one_hot",
     "get_num_threads",
     "gradient_check",
@@ -80,6 +82,7 @@ _LAZY: dict[str, tuple[str, ...]] = {
     "explanation": ("Explanation",),
     "gradients": ("gradient_check",),
     "history": ("History",),
+    "interop": ("from_fann",),
     "loss_functions": (),
     "metrics": (),
     "optimizers": ("SGD", "AdaGrad", "Adam", "AdamW", "Optimizer", "RMSprop", "Rprop"),
