@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the names of _LAZY
     from fastnet.interop.fann import from_fann
+    from fastnet.interop.sklearn import from_sklearn
 
-__all__ = ["from_fann"]
+__all__ = ["from_fann", "from_sklearn"]
 
 # Each module is loaded when one of its names is first used.
 _LAZY: dict[str, tuple[str, ...]] = {
     "fann": ("from_fann",),
+    "sklearn": ("from_sklearn",),
 }
 
 
