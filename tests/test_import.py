@@ -113,9 +113,9 @@ def test_a_name_is_looked_up_once() -> None:
 
 
 def test_readers_of_other_models_load_when_they_are_used() -> None:
-    assert fn.interop.from_fann is fn.from_fann and {"from_fann", "from_sklearn"} <= set(dir(fn.interop))
-    found = heavy("import fastnet\nfastnet.from_fann, fastnet.from_sklearn")
-    ours = [f"fastnet.interop{one}" for one in ("", ".assemble", ".fann", ".sklearn")]
+    assert fn.interop.from_fann is fn.from_fann and {"from_fann", "to_torch"} <= set(dir(fn.interop))
+    found = heavy("import fastnet\nfastnet.from_fann, fastnet.from_torch, fastnet.from_sklearn")
+    ours = [f"fastnet.interop{one}" for one in ("", ".assemble", ".fann", ".sklearn", ".torch")]
     assert found == [*ours, "json"]
     with pytest.raises(AttributeError, match=r"'fastnet\.interop' has no attribute 'from_paper'"):
         _ = fn.interop.from_paper

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from fastnet import cli
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+APART = {"From PyTorch"}
 pytestmark = pytest.mark.skipif(not README.is_file(), reason="the tests run without the source")
 
 
@@ -24,8 +26,12 @@ def text() -> str:
     return README.read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text(), re.MULTILINE | re.DOTALL)
+def blocks(language: str, section: str | None = None) -> list[str]:
+    """Code of one section, or of all but those that need a library of their own."""
+    parts = re.split(r"^## (.+)\n", text(), flags=re.MULTILINE)
+    sections = dict(zip(["", *parts[1::2]], parts[::2], strict=True))
+    chosen = [sections[section]] if section else [sections[one] for one in sections if one not in APART]
+    return re.findall(rf"^```{language}\n(.*?)^```$", "".join(chosen), re.MULTILINE | re.DOTALL)
 
 
 def test_it_opens_with_a_sentence_fifteen_lines_and_a_table() -> None:
@@ -56,12 +62,28 @@ def test_its_code_runs(tmp_path: Path) -> None:
     assert written == {"readme.py", "curves.png", "net.safetensors", "run.ckpt"}
 
 
+def test_the_code_from_pytorch_runs() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    (code,) = blocks("python", "From PyTorch")
+    assert len(code.splitlines()) <= 10
+    first = blocks("python")[0].splitlines()
+    needed = [line for line in first if line.startswith(("import fastnet", "train, test = "))]
+    names: dict[str, Any] = {}
+    exec("\n".join([*needed, code]), names)
+    net, test = names["net"], names["test"]
+    outputs = net.to_torch()(torch.tensor(test.x)).detach().numpy()
+    np.testing.assert_allclose(outputs, net.predict(test.x), rtol=0, atol=1e-5)
+    assert net.evaluate(test.x, test.y)["accuracy"] > 0.9
+
+
 def test_its_code_has_the_types_it_should(tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy is not installed")
-    (tmp_path / "readme.py").write_text("\n".join(blocks("python")), encoding="utf-8")
+    code = blocks("python") + [block for section in sorted(APART) for block in blocks("python", section)]
+    (tmp_path / "readme.py").write_text("\n".join(code), encoding="utf-8")
+    (tmp_path / "mypy.ini").write_text("[mypy]\n[mypy-torch.*]\nfollow_imports = skip\n")  # it takes long
     # Of the package itself no errors are wanted, and NumPy's types are the one import that takes time.
     options = [
-        "--config-file=",
         "--follow-imports=silent",
         "--ignore-missing-imports",
         "--cache-dir",

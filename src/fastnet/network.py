@@ -32,6 +32,8 @@ from fastnet.layers import Dense, Dropout, Layer
 from fastnet.losses import Loss
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from fastnet.callbacks import Callback
     from fastnet.data import Dataset
     from fastnet.history import History
@@ -491,6 +493,20 @@ class Network:
         from fastnet.interop import c_header
 
         c_header.write(self, path, quantize)
+
+    def to_torch(self) -> nn.Sequential:
+        """Return a `torch.nn.Sequential` that computes the same, with copies of the parameters.
+
+        Raises
+        ------
+        ImportError
+            PyTorch is not installed.
+        ValueError
+            PyTorch has no module for a layer; see `fastnet.interop.to_torch`.
+        """
+        from fastnet.interop.torch import to_torch
+
+        return to_torch(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"config": self.config(), "tensors": self.tensors(), "history": self.history}

@@ -95,7 +95,7 @@ def _class(estimator: object) -> str:
 
 
 def _is_ours(estimator: object) -> bool:
-    return type(estimator).__module__ == "fastnet.sklearn"
+    return type(estimator).__module__.startswith("fastnet.sklearn.")
 
 
 def _steps(estimator: Any) -> list[Any]:
