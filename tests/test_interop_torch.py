@@ -119,8 +119,8 @@ def test_every_activation_gives_the_same_outputs_and_gradients(backend: str, dty
     assert difference(fn.from_torch(as_last), as_last, x, y[:, :3], "MSELoss()") <= EQUAL
 
 
-def test_every_activation_but_step_is_there() -> None:
-    assert set(MODULES) == set(fn.activations.ACTIVATIONS) - {"identity", "step"}
+def test_every_activation_that_pytorch_has_is_there() -> None:
+    assert set(MODULES) == set(fn.activations.ACTIVATIONS) - {"identity", "step", "exp"}
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -387,9 +387,10 @@ def test_writing_draws_no_random_numbers() -> None:
     assert torch.rand(1) == wanted
 
 
-def test_step_is_refused() -> None:
-    net = fn.Network([fn.Dense(2, "relu"), fn.Dense(1, "step")], inputs=2, seed=0)
-    with pytest.raises(ValueError, match=r"^layers\[1\] \(Dense\(1, 'step'\)\): PyTorch has no 'step'$"):
+@pytest.mark.parametrize("name", ["step", "exp"])
+def test_what_pytorch_has_no_module_for_is_refused(name: str) -> None:
+    net = fn.Network([fn.Dense(2, "relu"), fn.Dense(1, name)], inputs=2, seed=0)
+    with pytest.raises(ValueError, match=rf"^layers\[1\] \(Dense\(1, '{name}'\)\): PyTorch has no '{name}'$"):
         net.to_torch()
 
 

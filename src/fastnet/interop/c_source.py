@@ -148,6 +148,12 @@ static inline float NAME_softplus(float z)
     return (z < 0.0f ? 0.0f : z) + 2.0f * s * sum;
 }
 """,
+    "exp": """\
+static inline float NAME_exp(float z)
+{
+    return expf(z);
+}
+""",
     "softmax": """\
 /* exp(z - max) / sum of it: the largest exponent is 0, so nothing overflows. */
 static inline void NAME_softmax(float *z, int count)

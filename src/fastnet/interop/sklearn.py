@@ -27,6 +27,7 @@ _ACTIVATIONS = {
     "tanh": "tanh",
     "relu": "relu",
     "softmax": "softmax",
+    "exp": "exp",
 }
 _MLP = ("MLPClassifier", "MLPRegressor")
 _PROBABILITIES = ("LogisticRegression", "LogisticRegressionCV", "SGDClassifier")

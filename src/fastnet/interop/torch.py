@@ -130,7 +130,7 @@ def to_torch(network: Network) -> nn.Sequential:
     ImportError
         PyTorch is not installed.
     ValueError
-        PyTorch has no module for a layer: for the activation "step". The message names the layer.
+        PyTorch has no module for a layer: for the activations "step" and "exp". The message names it.
     """
     torch = _torch("writing PyTorch's modules")
     modules: list[nn.Module] = []
