@@ -24,7 +24,8 @@ ORDER = [
     "plotting", "history", "callbacks", "progress", "run", "checkpoints", "training",
     "perceptron", "explanation", "explain",
     "interop.assemble", "interop.c_source", "interop.quantize", "interop.c_header", "interop.fann",
-    "interop.sklearn", "interop.torch", "interop", ".",
+    "interop.onnx_tensors", "interop.onnx_flow", "interop.onnx_operators", "interop.onnx_reader",
+    "interop.onnx_writer", "interop.sklearn", "interop.torch", "interop", ".",
     "sklearn.parameters", "sklearn.rows", "sklearn.training", "sklearn.targets", "sklearn.lbfgs",
     "sklearn.base", "sklearn.classifier", "sklearn.regressor", "sklearn",
     "cli_train", "cli_predict", "cli", "__main__",
@@ -32,7 +33,9 @@ ORDER = [
 # fmt: on
 
 # Imports against the order, each inside a function: conveniences that delegate upwards.
-DEFERRED = {("network", "training"), ("network", "interop.c_header"), ("network", "interop.torch")}
+DEFERRED = {("network", "training"), ("interop.onnx_writer", ".")} | {
+    ("network", f"interop.{name}") for name in ("c_header", "onnx_writer", "torch")
+}
 
 FORBIDDEN_FLAGS = re.compile(r"-ffast-math|-Ofast|-march=|-mtune=|-fopenmp|[-/:]arch:|/fp:fast")
 FORBIDDEN_CODE = re.compile(r"\bcimport\s+numpy\b|\bnumpy\s+cimport\b|\bprange\b|#\s*pragma\s+omp|<omp\.h>")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the names of _LAZY
     from fastnet.explanation import Explanation
     from fastnet.gradients import gradient_check
     from fastnet.history import History
-    from fastnet.interop import from_fann, from_sklearn, from_torch
+    from fastnet.interop import from_fann, from_onnx, from_sklearn, from_torch
     from fastnet.optimizers import SGD, AdaGrad, Adam, AdamW, Optimizer, RMSprop, Rprop
     from fastnet.perceptron import Perceptron
     from fastnet.training import Trainer
@@ -56,6 +56,7 @@ __all__ = [
     "explain",
     "from_fann",
     "from_one_hot",
+    "from_onnx",
     "from_sklearn",
     "from_torch",
     "get_num_threads",
@@ -84,7 +85,7 @@ _LAZY: dict[str, tuple[str, ...]] = {
     "explanation": ("Explanation",),
     "gradients": ("gradient_check",),
     "history": ("History",),
-    "interop": ("from_fann", "from_sklearn", "from_torch"),
+    "interop": ("from_fann", "from_onnx", "from_sklearn", "from_torch"),
     "loss_functions": (),
     "metrics": (),
     "optimizers": ("SGD", "AdaGrad", "Adam", "AdamW", "Optimizer", "RMSprop", "Rprop"),

@@ -494,6 +494,20 @@ class Network:
 
         c_header.write(self, path, quantize)
 
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write the network as an ONNX file, which `fastnet.from_onnx` reads; dropout is left out.
+
+        Raises
+        ------
+        ImportError
+            The library onnx is missing.
+        TypeError, ValueError
+            Something cannot be written, or would be larger than ONNX allows (2 GB).
+        """
+        from fastnet.interop.onnx_writer import to_onnx
+
+        to_onnx(self, path)
+
     def to_torch(self) -> nn.Sequential:
         """Return a `torch.nn.Sequential` that computes the same, with copies of the parameters.
 

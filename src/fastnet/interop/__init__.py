@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the names of _LAZY
     from fastnet.interop.fann import from_fann
+    from fastnet.interop.onnx_reader import from_onnx
     from fastnet.interop.sklearn import from_sklearn
     from fastnet.interop.torch import from_torch, to_torch
 
-__all__ = ["from_fann", "from_sklearn", "from_torch", "to_torch"]
+__all__ = ["from_fann", "from_onnx", "from_sklearn", "from_torch", "to_torch"]
 
 # Each module is loaded when one of its names is first used.
 _LAZY: dict[str, tuple[str, ...]] = {
     "fann": ("from_fann",),
+    "onnx_reader": ("from_onnx",),
     "sklearn": ("from_sklearn",),
     "torch": ("from_torch", "to_torch"),
 }
