@@ -262,11 +262,8 @@ def _dropout(node: Node) -> Value:
 def _cast(node: Node) -> Value:
     value, to = node.inputs[0], node.attributes["to"]
     if isinstance(value, Flow) and to in _FLOATS:
-        return (
-            value
-            if value.values.dtype != np.bool_
-            else value._replace(values=value.values.astype(np.float64))
-        )
+        condition = value.values.dtype == np.bool_
+        return value._replace(values=value.values.astype(np.float64)) if condition else value
     if isinstance(value, Sizes) and to in _INTEGERS:
         return value
     if isinstance(value, np.ndarray) and to in {"f": _FLOATS, "i": _INTEGERS}.get(value.dtype.kind, ()):
