@@ -427,7 +427,9 @@ def test_blocks_do_not_change_validation(
     weight = rng.uniform(size=200)
     whole = [net.evaluate(x, t, loss, sample_weight=weight) for t, loss in cases]
     predicted = net.predict(x)
-    monkeypatch.setattr("fastnet.evaluation._BLOCK_OPERATIONS", 10_000)
+    monkeypatch.setattr("fastnet.graph._BLOCK_OPERATIONS", 10_000)
+    monkeypatch.setattr("fastnet.graph._LEAST_ROWS", 30)
+    assert net.graph.block_rows < 100
     for (t, loss), one in zip(cases, whole, strict=True):
         assert net.evaluate(x, t, loss, sample_weight=weight) == pytest.approx(one, rel=1e-12)
     np.testing.assert_allclose(net.predict(x), predicted, rtol=1e-13)
