@@ -19,6 +19,8 @@
  * would be asleep before that one came. */
 #define POOL_SPINS 4000
 #define POOL_PATIENCE 40000
+/* Looks where there are more threads than CPUs: whoever waits stands in the way of those it waits for. */
+#define POOL_CROWDED 20
 
 typedef void (*pool_job)(void *context, int part, int parts);
 
@@ -43,10 +45,16 @@ static double pool_seconds(void) {
     QueryPerformanceFrequency(&rate);
     return (double)now.QuadPart / (double)rate.QuadPart;
 }
+static int pool_count_cpus(void) {
+    SYSTEM_INFO info;
+    GetSystemInfo(&info);
+    return (int)info.dwNumberOfProcessors;
+}
 #else
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
+#include <unistd.h>
 typedef pthread_mutex_t pool_lock_t;
 typedef pthread_cond_t pool_condition_t;
 #define POOL_LOCK_INIT PTHREAD_MUTEX_INITIALIZER
@@ -60,6 +68,7 @@ static double pool_seconds(void) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
+static int pool_count_cpus(void) { return (int)sysconf(_SC_NPROCESSORS_ONLN); }
 #endif
 
 static struct {
@@ -68,6 +77,7 @@ static struct {
     pool_job job;
     void *context;
     int workers; /* started so far; only the owner of `busy` changes it */
+    int cpus;    /* of the machine, or 0 before the first worker; likewise */
     /* What follows is atomic. */
     int busy;           /* somebody's job is running */
     int parts;          /* threads of this job, the caller included */
@@ -122,7 +132,7 @@ static void pool_barrier(int parts) {
         __atomic_store_n(&pool.arrived, 0, __ATOMIC_RELAXED);
         __atomic_add_fetch(&pool.barriers, 1, __ATOMIC_SEQ_CST);
         pool_rouse();
-    } else if (pool_await(&pool.barriers, old, POOL_PATIENCE)) {
+    } else if (pool_await(&pool.barriers, old, parts > pool.cpus ? POOL_CROWDED : POOL_PATIENCE)) {
         __atomic_add_fetch(&pool.naps, 1, __ATOMIC_RELAXED);
     }
 }
@@ -183,6 +193,7 @@ static void pool_run(pool_job job, void *context, int parts) {
         job(context, 0, 1);
         return;
     }
+    if (pool.cpus == 0) pool.cpus = pool_count_cpus();
     while (pool.workers < parts - 1 && pool_start(pool.workers + 1)) pool.workers++;
     if (parts > pool.workers + 1) parts = pool.workers + 1;
     pool.job = job;
