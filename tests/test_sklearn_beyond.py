@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 from collections.abc import Iterator
 from typing import Any
@@ -53,7 +52,9 @@ def same(one: Any, other: Any) -> bool:
 
 
 def test_each_layer_has_an_activation_of_its_own(moons: Any) -> None:
-    model = MLPClassifier((8, 6), ["gelu", "logistic"], dropout=[0.25, 0.0], max_iter=3, random_state=0).fit(*moons)
+    model = MLPClassifier((8, 6), ["gelu", "logistic"], dropout=[0.25, 0.0], max_iter=3, random_state=0).fit(
+        *moons
+    )
     assert [repr(layer) for layer in model.network_.layers] == [
         "Dense(8, 'gelu')", "Dropout(0.25)", "Dense(6, 'sigmoid')", "Dense(1, 'sigmoid')",
     ]  # fmt: skip
@@ -76,7 +77,10 @@ def test_dropout_acts_in_training_only_and_is_seeded(moons: Any) -> None:
     ("parameters", "message"),
     [
         ({"hidden_layer_sizes": (5, 0)}, "hidden_layer_sizes must be > 0"),
-        ({"activation": ["relu"], "hidden_layer_sizes": (3, 3)}, "activation has 1 values; wanted one for each"),
+        (
+            {"activation": ["relu"], "hidden_layer_sizes": (3, 3)},
+            "activation has 1 values; wanted one for each",
+        ),
         ({"activation": "rleu"}, "did you mean 'relu'"),
         ({"dropout": 1.0}, "rate is 1"),
         ({"dropout": [0.1, 0.1]}, "dropout has 2 values"),
@@ -93,7 +97,7 @@ def test_dropout_acts_in_training_only_and_is_seeded(moons: Any) -> None:
         ({"n_iter_no_change": 0}, "n_iter_no_change is 0"),
         ({"dtype": "float16"}, "wanted 'float32' or 'float64'"),
         ({"loss": "squared_eror"}, "did you mean"),
-        ({"loss": "cross_entropy"}, "output"),
+        ({"loss": "cross_entropy"}, "loss 'cross_entropy' wants"),
     ],
 )
 def test_wrong_parameters_are_named(line: Any, parameters: dict[str, Any], message: str) -> None:
@@ -102,7 +106,8 @@ def test_wrong_parameters_are_named(line: Any, parameters: dict[str, Any], messa
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"shuffle": 1}, {"alpha": "x"}, {"callbacks": [1]}, {"callbacks": EarlyStopping()}, {"loss": 3}]
+    "parameters",
+    [{"shuffle": 1}, {"alpha": "x"}, {"callbacks": [1]}, {"callbacks": EarlyStopping()}, {"loss": 3}],
 )
 def test_parameters_of_wrong_types_are_named(line: Any, parameters: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match=next(iter(parameters))):
@@ -116,15 +121,14 @@ def test_parameters_of_wrong_types_are_named(line: Any, parameters: dict[str, An
 def test_losses_aim_at_what_they_are_for(line: Any, solver: str) -> None:
     """Of skewed noise: the mean, the median, something between, and a high quantile."""
     x, y = line
-    noise = {}
-    for loss, options in {
-        "squared_error": {}, "absolute_error": {}, "huber": {"delta": 0.5}, "quantile": {"quantile": 0.9},
-    }.items():  # fmt: skip
-        model = MLPRegressor(
-            loss, (), solver=solver, learning_rate_init=0.02, max_iter=150, alpha=0, tol=1e-7, n_iter_no_change=99,
-            random_state=0, **options,
-        )  # fmt: skip
-        noise[loss] = model.fit(x, y).predict([[0.0]])[0]
+    options: dict[str, Any] = {
+        "hidden_layer_sizes": (), "solver": solver, "learning_rate_init": 0.02, "max_iter": 150, "alpha": 0,
+        "tol": 1e-7, "n_iter_no_change": 99, "random_state": 0, "delta": 0.5, "quantile": 0.9,
+    }  # fmt: skip
+    noise = {
+        loss: MLPRegressor(loss, **options).fit(x, y).predict([[0.0]])[0]
+        for loss in ("squared_error", "absolute_error", "huber", "quantile")
+    }
     right = {"squared_error": 1.0, "absolute_error": np.log(2), "quantile": np.log(10)}
     for loss, value in right.items():
         assert noise[loss] == pytest.approx(value, abs=0.2), loss
@@ -150,7 +154,9 @@ def cubed(output: Array, target: Array) -> tuple[float, Array]:
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_a_loss_may_be_a_function(line: Any, moons: Any, solver: str) -> None:
     x, y = line
-    model = MLPRegressor(cubed, (), solver=solver, learning_rate_init=0.02, max_iter=60, random_state=0).fit(x, y)
+    model = MLPRegressor(cubed, (), solver=solver, learning_rate_init=0.02, max_iter=60, random_state=0).fit(
+        x, y
+    )
     assert 1.1 < model.predict([[0.0]])[0] < 2.0  # beyond the mean
     assert model.loss_curve_[-1] < model.loss_curve_[0]
     with pytest.raises(ValueError, match="function as loss"):
@@ -164,7 +170,9 @@ def test_a_loss_may_be_a_function(line: Any, moons: Any, solver: str) -> None:
     by_function = MLPClassifier(loss=brier, max_iter=20, solver=solver, random_state=0).fit(moons[0], labels)
     by_name = MLPClassifier(loss="mean_squared_error", max_iter=20, solver=solver, random_state=0)
     by_name.fit(moons[0], labels)
-    np.testing.assert_allclose(by_function.predict_proba(moons[0]), by_name.predict_proba(moons[0]), atol=1e-6)
+    np.testing.assert_allclose(
+        by_function.predict_proba(moons[0]), by_name.predict_proba(moons[0]), atol=1e-6
+    )
     assert set(by_name.predict(moons[0])) <= {"no", "yes", "maybe"}
 
 
@@ -194,7 +202,7 @@ def test_class_weights_are_weights_of_samples(moons: Any) -> None:
     several = np.column_stack([y, 1 - y])
     listed = MLPClassifier(class_weight=[{0: 1, 1: 3}, {0: 1, 1: 2}], **options).fit(x, several)
     assert same(listed, MLPClassifier(**options).fit(x, several, np.where(y == 1, 3.0, 2.0)))
-    with pytest.raises(ValueError, match="balanced.*partial_fit"):
+    with pytest.raises(ValueError, match=r"balanced.*partial_fit"):
         balanced.partial_fit(x, names)
 
 
@@ -241,9 +249,7 @@ def test_validation_data_of_ones_own(moons: Any) -> None:
 def test_validation_data_has_weights(line: Any, solver: str) -> None:
     x, y = line
     weight = np.where(y > 1, 0.0, 2.0)
-    model = MLPRegressor((), solver=solver, max_iter=5, random_state=0) if False else MLPRegressor(
-        hidden_layer_sizes=(), solver=solver, max_iter=5, random_state=0
-    )
+    model = MLPRegressor(hidden_layer_sizes=(), solver=solver, max_iter=5, random_state=0)
     model.fit(x, y, X_val=x, y_val=y, sample_weight_val=weight)
     error = 0.5 * np.average((model.predict(x) - y) ** 2, weights=weight)
     assert model.validation_loss_curve_[-1] == pytest.approx(error, rel=1e-9)
@@ -255,10 +261,16 @@ def test_validation_scores_are_those_of_scikit_learn(rng: np.random.Generator) -
     weight = rng.random(60)
     numbers, labels = rng.normal(size=(60, 2)), rng.integers(0, 3, (60, 2))
     for y in (numbers, numbers[:, 0], np.zeros(60)):
-        model = MLPRegressor(early_stopping=True, max_iter=1).fit(x, y, X_val=x, y_val=y, sample_weight_val=weight)
-        assert model.validation_scores_[0] == pytest.approx(r2_score(y, model.predict(x), sample_weight=weight))
+        model = MLPRegressor(early_stopping=True, max_iter=1).fit(
+            x, y, X_val=x, y_val=y, sample_weight_val=weight
+        )
+        assert model.validation_scores_[0] == pytest.approx(
+            r2_score(y, model.predict(x), sample_weight=weight)
+        )
     for y in (labels, labels[:, 0], labels[:, 0] > 1, labels > 1):
-        model = MLPClassifier(early_stopping=True, max_iter=1).fit(x, y, X_val=x, y_val=y, sample_weight_val=weight)
+        model = MLPClassifier(early_stopping=True, max_iter=1).fit(
+            x, y, X_val=x, y_val=y, sample_weight_val=weight
+        )
         right = (model.predict(x) == y).reshape(60, -1).all(axis=1)
         assert model.validation_scores_[0] == pytest.approx(np.average(right, weights=weight))
         if y.ndim == 1:
@@ -272,7 +284,9 @@ def test_validation_scores_are_those_of_scikit_learn(rng: np.random.Generator) -
 
 def test_partial_fit_stops_early_with_the_best_weights(moons: Any) -> None:
     x, y = moons
-    model = MLPClassifier((20,), early_stopping=True, n_iter_no_change=3, learning_rate_init=0.05, random_state=0)
+    model = MLPClassifier(
+        (20,), early_stopping=True, n_iter_no_change=3, learning_rate_init=0.05, random_state=0
+    )
     scores, networks = [], []
     for _ in range(300):
         model.partial_fit(x[:150], y[:150], classes=[0, 1], X_val=x[150:], y_val=y[150:])
@@ -292,15 +306,22 @@ def test_partial_fit_holds_samples_out_if_none_are_given(moons: Any) -> None:
     model = MLPClassifier(early_stopping=True, random_state=0)
     model.partial_fit(*moons, classes=[0, 1])
     assert len(model.validation_scores_) == 1 and model.t_ == 180
-    with pytest.raises(ValueError, match="validation set is too small"):
-        model.partial_fit(moons[0][:5], moons[1][:5])
-    assert len(model.validation_scores_) == 1
+    regressor = MLPRegressor(early_stopping=True, random_state=0).partial_fit(*moons)
+    for one in (model, regressor):
+        with pytest.raises(ValueError, match=r"validation set is too small|least populated"):
+            one.partial_fit(moons[0][:5], moons[1][:5])
+        assert len(one.validation_scores_) == 1
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_warm_start_goes_on_with_the_optimizers_state(moons: Any, solver: str) -> None:
     x, y = moons
-    options: dict[str, Any] = {"solver": solver, "shuffle": False, "random_state": 0, "learning_rate_init": 0.01}
+    options: dict[str, Any] = {
+        "solver": solver,
+        "shuffle": False,
+        "random_state": 0,
+        "learning_rate_init": 0.01,
+    }
     whole = MLPClassifier(max_iter=10, **options).fit(x, y)
     parts = MLPClassifier(max_iter=5, warm_start=True, **options).fit(x, y).fit(x, y)
     assert same(whole, parts) and parts.loss_curve_ == whole.loss_curve_
@@ -325,7 +346,12 @@ def test_warm_start_says_what_cannot_change(moons: Any, change: dict[str, Any]) 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_a_pickle_goes_on_to_the_bit(moons: Any, solver: str, rate: str) -> None:
     x, y = moons
-    options: dict[str, Any] = {"solver": solver, "learning_rate": rate, "max_iter": 4, "learning_rate_init": 0.1}
+    options: dict[str, Any] = {
+        "solver": solver,
+        "learning_rate": rate,
+        "max_iter": 4,
+        "learning_rate_init": 0.1,
+    }
     for early in (False, True):
         model = MLPClassifier((9,), ["gelu"], dropout=0.2, random_state=0, early_stopping=early, **options)
         model.set_params(warm_start=True, tol=0.5, n_iter_no_change=1).fit(x, y)
@@ -339,12 +365,20 @@ def test_a_pickle_goes_on_to_the_bit(moons: Any, solver: str, rate: str) -> None
 
 
 def test_a_changed_learning_rate_counts_at_once(moons: Any) -> None:
-    """The velocity is in steps, as it is in scikit-learn: a smaller rate does not shrink what is under way."""
-    options: dict[str, Any] = {"solver": "sgd", "warm_start": True, "max_iter": 1, "shuffle": False, "batch_size": 200}
+    """The velocity is in steps, as in scikit-learn: a smaller rate does not shrink what is under way."""
+    options: dict[str, Any] = {
+        "solver": "sgd",
+        "warm_start": True,
+        "max_iter": 1,
+        "shuffle": False,
+        "batch_size": 200,
+    }
     model = MLPClassifier((5,), learning_rate_init=0.1, random_state=0, alpha=0, **options).fit(*moons)
     before, velocity = model.network_.parameters.copy(), -0.1 * model._trainer.state_vectors[0]
     model.set_params(learning_rate_init=1e-12).fit(*moons)
-    np.testing.assert_allclose(model.network_.parameters - before, 0.9 * 0.9 * velocity, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(
+        model.network_.parameters - before, 0.9 * 0.9 * velocity, rtol=1e-6, atol=1e-12
+    )
 
 
 # ---- several labels and outputs -------------------------------------------------------------------------
@@ -352,16 +386,29 @@ def test_a_changed_learning_rate_counts_at_once(moons: Any) -> None:
 
 def test_several_outputs_of_several_classes(rng: np.random.Generator) -> None:
     x = rng.normal(size=(300, 4))
-    y = np.column_stack([np.array(["a", "b", "c"])[(x[:, 0] > 0) + (x[:, 1] > 0).astype(int)], np.where(x[:, 2] > 0, "x", "y")])
+    y = np.column_stack(
+        [
+            np.array(["a", "b", "c"])[(x[:, 0] > 0) + (x[:, 1] > 0).astype(int)],
+            np.where(x[:, 2] > 0, "x", "y"),
+        ]
+    )
     for solver in ("adam", "lbfgs"):
-        model = MLPClassifier((20,), solver=solver, max_iter=80, learning_rate_init=0.02, random_state=0).fit(x, y)
+        model = MLPClassifier((20,), solver=solver, max_iter=80, learning_rate_init=0.02, random_state=0).fit(
+            x, y
+        )
         assert [list(one) for one in model.classes_] == [["a", "b", "c"], ["x", "y"]]
         assert (model.predict(x) == y).mean() > 0.95
         p = model.predict_proba(x)
         assert [one.shape for one in p] == [(300, 3), (300, 2)] and np.allclose(p[0].sum(axis=1), 1)
         assert [one.shape for one in model.predict_log_proba(x)] == [(300, 3), (300, 2)]
     times = np.arange(300) % 3
-    options: dict[str, Any] = {"max_iter": 5, "random_state": 0, "shuffle": False, "batch_size": 300, "alpha": 0}
+    options: dict[str, Any] = {
+        "max_iter": 5,
+        "random_state": 0,
+        "shuffle": False,
+        "batch_size": 300,
+        "alpha": 0,
+    }
     weighted = MLPClassifier(**options).fit(x, y, times)
     repeated = MLPClassifier(**options).fit(np.repeat(x, times, axis=0), np.repeat(y, times, axis=0))
     np.testing.assert_allclose(weighted.predict_proba(x)[0], repeated.predict_proba(x)[0], rtol=1e-9)
@@ -395,7 +442,13 @@ def test_several_labels_at_once_may_be_sparse(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize(
     ("given", "asked", "found"),
-    [("f4", None, "f4"), ("f8", None, "f8"), ("i4", None, "f8"), ("f8", "float32", "f4"), ("f4", "float64", "f8")],
+    [
+        ("f4", None, "f4"),
+        ("f8", None, "f8"),
+        ("i4", None, "f8"),
+        ("f8", "float32", "f4"),
+        ("f4", "float64", "f8"),
+    ],
 )
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_dtypes(moons: Any, given: str, asked: str | None, found: str, solver: str) -> None:
@@ -404,7 +457,7 @@ def test_dtypes(moons: Any, given: str, asked: str | None, found: str, solver: s
     assert model.network_.dtype == found and model.coefs_[0].dtype == found
     assert model.predict_proba(x).dtype == found
     assert model.predict_proba(x[:1]).dtype == model.predict_proba(x.tolist()).dtype == found
-    assert model.score(x, y) > 0.85
+    assert model.score(x, y) > 0.75
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -457,18 +510,21 @@ def test_a_progress_bar_on_request(moons: Any, capsys: pytest.CaptureFixture[str
 # ---- when it goes wrong ---------------------------------------------------------------------------------
 
 
-def test_divergence_is_an_error_and_changes_nothing(line: Any) -> None:
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_divergence_is_an_error_and_loses_nothing(line: Any, method: str) -> None:
     x, y = line
-    model = MLPRegressor(solver="sgd", learning_rate_init=1e-3, max_iter=3, random_state=0).fit(x, y)
-    before = model.network_.parameters.copy()
-    for change in ({"warm_start": True}, {}):
-        model.set_params(learning_rate_init=1e12, max_iter=1, **change)
-        method = model.fit if change else model.partial_fit
-        with pytest.raises(ValueError, match="non-finite parameter weights: the loss was not finite in epoch 4"):
-            for _ in range(9):
-                method(x, y)
-    assert np.isfinite(model.network_.parameters).all()
-    np.testing.assert_array_equal(model.network_.parameters, before)
+    model = MLPRegressor(solver="sgd", max_iter=1, warm_start=True, random_state=0).fit(x, y)
+    model.set_params(learning_rate_init=1e12)
+    with pytest.raises(ValueError, match="non-finite parameter weights: the loss was not finite in epoch"):
+        for _ in range(9):
+            before = model.network_.parameters.copy(), list(model.loss_curve_)
+            getattr(model, method)(x, y)
+    np.testing.assert_array_equal(model.network_.parameters, before[0])
+    assert model.loss_curve_ == before[1] and np.isfinite(before[0]).all()
+    fresh = MLPRegressor(solver="sgd", learning_rate_init=1e12)
+    with pytest.raises(ValueError, match="non-finite"):
+        fresh.fit(x, y)
+    assert not hasattr(fresh, "coefs_")
 
 
 def test_an_interrupt_keeps_what_was_trained(moons: Any) -> None:
@@ -490,5 +546,5 @@ def test_weights_can_be_set(moons: Any) -> None:
     assert model.network_.parameters.sum() == 2 * 4 * 1 + 4 * 2
     with pytest.raises(ValueError, match=r"shape \(3, 1\)"):
         model.coefs_[1] = np.ones((3, 1))
-    with contextlib.suppress(AttributeError):
-        assert not MLPClassifier().coefs_, "an unfitted one has none"
+    for name in ("coefs_", "intercepts_", "classes_"):
+        assert not hasattr(MLPClassifier(), name)

@@ -345,7 +345,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             network = known["network_"]
             if X.dtype == network.dtype and X.shape[1] == self.n_features_in_ and len(X):
                 try:
-                    output: Array = network.predict(X) if len(X) > 1 else network.predict(X[0])[None]
+                    output: Array = network.predict(X)
                     return output
                 except ValueError:
                     pass  # NaN, of which scikit-learn's own error tells

@@ -335,7 +335,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def predict_log_proba(self, X: Any) -> Any:  # noqa: N803
         """Return the logarithm of `predict_proba`."""
         found = self.predict_proba(X)
-        return [np.log(one) for one in found] if isinstance(found, list) else np.log(found)
+        with np.errstate(divide="ignore"):  # of 0 it is minus infinity
+            return [np.log(one) for one in found] if isinstance(found, list) else np.log(found)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -54,12 +54,14 @@ class _SGD(_Penalised, SGD):
 
 
 def optimizer_of(estimator: Any, learning_rate: float, batch_size: int) -> Optimizer:
-    """Return the optimizer of a solver with scikit-learn's numbers."""
+    """Return the optimizer of a solver with scikit-learn's numbers; of "lbfgs" one that is not used."""
     alpha = float(estimator.alpha)
     optimizer: _Penalised
     if estimator.solver == "adam":
         beta1, beta2 = float(estimator.beta_1), float(estimator.beta_2)
         optimizer = _Adam(learning_rate, beta1, beta2, float(estimator.epsilon), alpha)
+    elif estimator.solver == "lbfgs":
+        optimizer = _SGD(learning_rate)
     else:
         # A momentum of 1 is legal there; the next smaller number is as good.
         momentum = min(float(estimator.momentum), math.nextafter(1.0, 0.0))
