@@ -412,6 +412,15 @@ REFUSED: dict[str, tuple[list[Node], dict[str, Any], str]] = {
         *after(("Relu", "z", "r"), ("Min", "r most", "y"), most=np.float32(100)),
         r"Min .*no activation",
     ),
+    "exp up to exp(200)": (
+        *after(("Min", "z most", "m"), ("Exp", "m", "y"), most=np.float32(200)),
+        r"Exp .*no activation",
+    ),
+    "exp up to exp(690)": (
+        [("MatMul", "x w", "z"), ("Min", "z most", "m"), ("Exp", "m", "y")],
+        {"w": W.astype("float64"), "most": np.float64(690)},
+        r"Exp .*no activation",
+    ),
     "a shifted relu": (
         *after(("Greater", "z t", "g"), ("Where", "g z zero", "y"), t=np.float32(0.01), zero=np.float32(0)),
         r"Where .*no activation",

@@ -144,8 +144,8 @@ def _multiple(values: Array, name: str) -> tuple[float, float] | None:
         return None
     compared = np.isfinite(values) | _NEAR
     room = tolerance * abs(factor) * np.maximum(1, np.abs(known)) + _ROUNDING * abs(term)
-    same = np.abs(values - (factor * known + term))[compared] <= room[compared]
-    return (factor, term) if same.all() else None
+    same = np.isfinite(known) & (np.abs(values - (factor * known + term)) <= room)
+    return (factor, term) if same[compared].all() else None
 
 
 def _activation(name: str) -> Array:
