@@ -55,6 +55,14 @@ EXPECTED: dict[str, tuple[list[str], list[str]]] = {
         ],
         ["float/digits.h", "int8/digits.h"],
     ),
+    "scikit_learn": (
+        [
+            r"the same weights to \de-1\d, \d+ times as fast",
+            r"best: .*accuracy 0\.9[5-9]",
+            r"below the 90 % line: (8\d|9\d) %",
+        ],
+        [],
+    ),
     "spirals": ([r"test accuracy (0\.9[5-9]|1\.0)"], ["spirals.png"]),
 }
 
@@ -78,7 +86,7 @@ def test_an_example_runs(script: Path, tmp_path: Path, request: pytest.FixtureRe
     source = script.read_text(encoding="utf-8")
     if "plot" in source:
         pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    if "datasets.digits" in source:
+    if "datasets.digits" in source or "sklearn" in source:
         pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     if script.stem == "mnist":
         arguments = [str(request.getfixturevalue("mnist_root")), "--epochs", "1"]

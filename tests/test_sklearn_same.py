@@ -29,7 +29,10 @@ SETS = ["digits", "iris", "wine", "breast_cancer", "diabetes"]
 WEIGHTS = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 7)
 """Whether scikit-learn's own take sample_weight, and the Poisson loss."""
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:.*iprint.*:DeprecationWarning"),  # of scikit-learn 1.6 itself
+]
 
 
 @pytest.fixture(autouse=True)

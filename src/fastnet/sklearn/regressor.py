@@ -92,7 +92,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     network_ : fastnet.Network
         What was trained: to be saved, exported, explained.
     history_ : fastnet.History
-        Loss, accuracy and validation of each epoch, without the penalty.
+        Loss of each epoch, without the penalty; with validation data, callbacks or a progress bar also what
+        they look at, such as accuracy.
     coefs_, intercepts_ : list of ndarray
         Weights (inputs, units) and biases (units,) of each layer: live views of the network's; may be set.
     loss_, best_loss_ : float

@@ -91,10 +91,7 @@ _DOT = 8192  # values of one product: more, and a BLAS may wake its threads
 
 
 class _Order:
-    """The order of samples as scikit-learn draws it; stands in for a trainer's generator.
-
-    Each epoch's permutation is applied to the last one's order.
-    """
+    """The order of samples as scikit-learn draws it, each epoch's from the last; a trainer's generator."""
 
     def __init__(self, random_state: np.random.RandomState, samples: int, seed: int) -> None:
         self.random_state, self._order = random_state, np.arange(samples)
@@ -103,10 +100,8 @@ class _Order:
 
     def shuffle(self, order: Array) -> None:
         """Write the next order into an array."""
-        places = np.arange(len(order))
-        self.random_state.shuffle(places)
-        np.take(self._order, places, out=order)
-        self._order = order.copy()
+        self.random_state.shuffle(self._order)
+        order[...] = self._order
 
 
 # ---- what is kept from call to call ------------------------------------------------------------------------
@@ -157,8 +152,12 @@ class Fitting(Trainer):
         random_state: np.random.RandomState | None,
         listeners: Sequence[Callback],
     ) -> Run:
-        """Train for at most so many epochs, in a new order each where there is a random state."""
-        metric = check_metric(self.loss, self.network.graph, data.y)
+        """Train for at most so many epochs, in a new order each where there is a random state.
+
+        Accuracy is counted where somebody looks on, besides the first listener.
+        """
+        watched = validation is not None or len(listeners) > 1
+        metric = check_metric(self.loss, self.network.graph, data.y) if watched else ""
         keeps = any(listener.reads_gradients for listener in listeners)
         executor = self._executor("fit", metric, batch_size, keeps)
         if isinstance(data.x, SparseRows):
