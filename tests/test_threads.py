@@ -104,14 +104,23 @@ def test_single_rows_in_a_burst_give_the_same_bits(
 
 
 # Inputs and widths of layers, and rows of a batch; "long" has sums that a small batch makes in pieces, and
-# "deep" sums of more terms than a panel has lines.
-SHARED = {"wide": (3, 257, 130, 5), "long": (300, 33, 270, 10, 4), "deep": (1030, 70, 1030, 4)}
+# "deep" sums of more terms than a panel has lines. Of "narrow", threads take half of a large batch each.
+SHARED = {
+    "wide": (3, 257, 130, 5),
+    "long": (300, 33, 270, 10, 4),
+    "deep": (1030, 70, 1030, 4),
+    "narrow": (9, 71, 33, 1, 3),
+}
 BATCHES = (1, 2, 5, 9, 47, 49, 100)
 
 
 @pytest.mark.parametrize("threads_from", [0, 20_000, 200_000])
 @pytest.mark.parametrize(
-    ("net", "rows"), [*product(["wide", "long"], BATCHES), ("deep", 5), ("deep", 49), ("wide", 1030)]
+    ("net", "rows"),
+    [
+        *product(["wide", "long"], BATCHES),
+        *[("deep", 5), ("deep", 49), ("wide", 1030), ("narrow", 95), ("narrow", 97), ("narrow", 130)],
+    ],
 )
 def test_no_way_to_share_a_layer_changes_a_bit(
     compiled: ModuleType, dtype: str, net: str, rows: int, threads_from: int
@@ -121,7 +130,7 @@ def test_no_way_to_share_a_layer_changes_a_bit(
         graph = lowered(
             [*(Dense(width, "relu") for width in widths[:-1]), Dense(widths[-1], "softmax")], inputs
         )
-        optimizer = SGD(0.01, momentum=0.5 if rows % 2 else 0.0, clip_norm=0.1 if rows == 5 else None)
+        optimizer = SGD(0.01, momentum=0.5 if rows % 2 else 0.0, clip_norm=0.1 if rows in (5, 97) else None)
         options: dict[str, Any] = {"optimizer": optimizer, "labels": True, "metric": "argmax"}
         task = Task(graph, "cross_entropy", dtype, 3 * rows + 1, batch_size=rows, threads=threads, **options)
         executor = task.executor(compiled, threads_from=threads_from)
@@ -134,6 +143,7 @@ def test_no_way_to_share_a_layer_changes_a_bit(
     one = result(1)
     assert result(2) == one
     assert result(3) == one
+    assert result(4) == one
 
 
 def test_every_way_to_share_a_layer_is_among_them(compiled: ModuleType) -> None:
@@ -144,7 +154,7 @@ def test_every_way_to_share_a_layer_is_among_them(compiled: ModuleType) -> None:
         for sizes in SHARED.values()
         for inputs, outputs in pairwise(sizes)
     }
-    assert found == {"alone", "inputs", "rows", "columns"}
+    assert found == {"alone", "inputs", "rows", "columns", "halves"}
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's list of threads")

@@ -21,21 +21,20 @@ from fastnet.backends.compiled cimport activations as act
 from fastnet.backends.compiled cimport losses as los
 from fastnet.backends.compiled cimport optimizers as opt
 from fastnet.backends.compiled cimport vmath
+from fastnet.backends.compiled.backward cimport NORM_RUN, backward, begins_next, squares_part, update_part
 from fastnet.backends.compiled.blocks cimport (
-    ALONE, COLUMNS, EVENLY, INPUTS, PANEL, PIECES, ROWS, SMALL_BATCH, Blocks, Split, blocks_of, in_pieces, is_wide,
-    next_block, split_of,
+    ALONE, COLUMNS, EVENLY, INPUTS, PANEL, PIECES, ROWS, SMALL_BATCH, Blocks, Split, blocks_of, in_halves,
+    in_pieces, is_wide, next_block, shares_halves, split_of,
 )
 from fastnet.backends.compiled.gemm cimport Finish, finish_with, forward_block
-from fastnet.backends.compiled.gradients cimport bias_block, weights_block
+from fastnet.backends.compiled.gradients cimport ANEW, bias_block, weights_block
 from fastnet.backends.compiled.panels cimport DEPTH, input_wide
 from fastnet.backends.compiled.pool cimport (
     POOL_MOST, pool_barrier, pool_naps, pool_run, pool_seconds, pool_survive_fork,
 )
 from fastnet.backends.compiled.program cimport (
-    ACTIVATION, DENSE, DROPOUT, FLATTEN, NORM_RUN, Batch, Operation, Program, Targets,
-    Workspace, backward, begins_next, forward, loss_part, norm_of, rows_of, share, split_of_layer, squares_part, threshold,
-    update_part,
-    wait_for_rows,
+    ACTIVATION, DENSE, DROPOUT, FLATTEN, Batch, Operation, Program, Targets,
+    Workspace, forward, loss_part, norm_of, rows_of, share, split_of_layer, threshold, wait_for_rows,
 )
 from fastnet.backends.compiled.rng cimport dropout_run, uint64
 from fastnet.backends.compiled.simd cimport (

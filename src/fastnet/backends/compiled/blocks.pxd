@@ -7,13 +7,14 @@ cdef enum:
     SMALL_BATCH = 48    # rows up to which long sums are made in pieces,
     LONG_SUM = 256      # and the terms from which a sum is long
     PIECES = 4          # of a long sum
+    LARGE_BATCH = 96    # rows from which sums over a batch are made in halves
     PANEL = NV * LANES  # columns of a panel
     WIDE = 1 << 16      # bytes of weights from which a layer is wide
 
 cdef enum Split:
     WHOLE       # every thread may read all of it
     ALONE       # the first thread has all of it
-    ROWS        # rows, by tiles of MR
+    ROWS        # rows, by twos
     COLUMNS     # columns, by vectors
     INPUTS      # columns of activations and rows of weights, by the pieces of a long sum
     EVENLY      # rows, one by one
@@ -25,6 +26,12 @@ cdef struct Blocks:
     Py_ssize_t last                 # one past this thread's last column
 
 
+cdef inline Py_ssize_t first_of_rows(Py_ssize_t rows, int part, int parts) noexcept nogil:
+    """First row of a part, where they are split by ROWS; that of the next part is its end. An even number, as a tile of a
+    single row is the slowest."""
+    return rows if part == parts else rows * part // parts // 2 * 2
+
+
 cdef inline Blocks blocks_of(Split split, Py_ssize_t rows, Py_ssize_t columns, int part, int parts) noexcept nogil:
     """This thread's part of activations that are split by ROWS, COLUMNS or INPUTS, or done ALONE."""
     cdef Blocks b
@@ -34,8 +41,7 @@ cdef inline Blocks blocks_of(Split split, Py_ssize_t rows, Py_ssize_t columns, i
     if parts == 1:
         return b  # divisions take as long as the work of a small layer
     if split == ROWS:
-        count = (rows + MR - 1) // MR
-        b.row, b.row_end = count * part // parts * MR, min(count * (part + 1) // parts * MR, rows)
+        b.row, b.row_end = first_of_rows(rows, part, parts), first_of_rows(rows, part + 1, parts)
     elif split == COLUMNS:
         count = (columns + LANES - 1) // LANES
         b.column_end = count * part // parts * LANES
@@ -69,6 +75,21 @@ cdef inline bint in_pieces(Py_ssize_t count, Py_ssize_t inputs) noexcept nogil:
     so the bits do not, either.
     """
     return count <= SMALL_BATCH and inputs >= LONG_SUM
+
+
+cdef inline bint in_halves(Py_ssize_t count, Py_ssize_t inputs, bint wide) noexcept nogil:
+    """Whether the sums over a batch, which are the gradients of weights and bias, are made in two halves.
+
+    Two threads then have each their own rows from the input to the gradient, of which there is less than of what
+    lies between: what one core has read, another writes ten times as slowly. It does not depend on the number of threads,
+    so the bits do not, either.
+    """
+    return count >= LARGE_BATCH and count >= inputs and not wide
+
+
+cdef inline bint shares_halves(Split split, Py_ssize_t count, Py_ssize_t inputs, bint wide, int parts) noexcept nogil:
+    """Whether each thread makes its part of these gradients from the rows of one half."""
+    return split == ROWS and parts % 2 == 0 and in_halves(count, inputs, wide)
 
 
 cdef inline bint is_wide(Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:

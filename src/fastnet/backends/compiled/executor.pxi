@@ -221,11 +221,14 @@ cdef class Executor:
         return 0
 
     cdef int _allocate_pieces(self) except -1:
-        """Room for the pieces of long sums."""
+        """Room for the pieces of long sums, and for the second halves of those over large batches."""
         cdef Operation *op
         cdef int i
         for i in range(self.program.count):
             op = &self.program.ops[i]
+            if op.kind == DENSE and self.threads > 1 and in_halves(self.batch_size, op.inputs, op.wide):
+                if self.program.halves == NULL:
+                    self.program.halves = <real *>self._memory(self.program.parameter_count * sizeof(real))
             if op.kind == DENSE and in_pieces(1, op.inputs):
                 op.pieces = <real *>self._memory(
                     PIECES * min(self.batch_size, <Py_ssize_t>SMALL_BATCH) * op.outputs * sizeof(real)

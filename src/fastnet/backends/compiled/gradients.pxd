@@ -6,14 +6,19 @@ from fastnet.backends.compiled.simd cimport (
     LANES, NV, forced, real, vload, vload_n, vprefetch, vreal, vset1, vstore, vstore_n, vsums,
 )
 
+cdef enum Start:
+    ANEW        # a sum starts at zero,
+    GOES_ON     # from what is there,
+    ADDS        # or at zero, and is then added to what is there
+
 # ---- dW = x^T dz ------------------------------------------------------------------------------------
 
 cdef inline forced weights_tile(
     const real **rows, const real *d_z, Py_ssize_t stride, real *result, real rate,
-    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full, bint fused, bint resumes,
+    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full, bint fused, Start start,
 ) noexcept nogil:
     """result[r][v] = sum over n of rows[n][first + r] d_z[n][v], or, fused, -= rate times that sum. The rows of d_z are
-    `stride` apart, those of the result `ld`. With `resumes` the sum goes on from what is there."""
+    `stride` apart, those of the result `ld`."""
     cdef vreal acc[6][8]
     cdef vreal line[8]
     cdef vreal element
@@ -22,7 +27,7 @@ cdef inline forced weights_tile(
     cdef int r, v
     for r in range(R):
         for v in range(V):
-            if not resumes:
+            if start != GOES_ON:
                 acc[r][v] = vset1(0)
             else:
                 acc[r][v] = (
@@ -41,6 +46,13 @@ cdef inline forced weights_tile(
             for v in range(V):
                 acc[r][v] = acc[r][v] + element * line[v]
         d_z += stride
+    if start == ADDS:
+        for r in range(R):
+            for v in range(V):
+                line[v] = (
+                    vload(result + r * ld + v * LANES) if full or v < V - 1 else vload_n(result + r * ld + v * LANES, tail)
+                )
+                acc[r][v] = line[v] + acc[r][v]
     for r in range(R):
         for v in range(V):
             if full or v < V - 1:
@@ -56,25 +68,25 @@ cdef inline forced weights_tile(
 cdef inline forced weights_rows(
     const real **rows, const real *d_z, Py_ssize_t stride, real *result, real rate,
     Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last, Py_ssize_t ld, Py_ssize_t tail, int V, bint full, bint fused,
-    bint resumes,
+    Start start,
 ) noexcept nogil:
     """Inputs first .. last of one panel."""
     cdef Py_ssize_t i = first
     while i + 6 <= last and last - i != 8:
-        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 6, V, full, fused, resumes)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 6, V, full, fused, start)
         i += 6
     while i + 4 <= last:
-        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 4, V, full, fused, resumes)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 4, V, full, fused, start)
         i += 4
     if i + 2 <= last:
-        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 2, V, full, fused, resumes)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 2, V, full, fused, start)
         i += 2
     if i < last:
-        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 1, V, full, fused, resumes)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 1, V, full, fused, start)
 
 
 cdef inline void weights_column(
-    const real **rows, const real *d_z, real *d_weights, Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last,
+    const real **rows, const real *d_z, real *d_weights, Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last, bint adds,
 ) noexcept nogil:
     """d_weights[i] = sum over n of rows[n][i] d_z[n] for a single output: lanes along the inputs."""
     cdef vreal sums
@@ -84,18 +96,22 @@ cdef inline void weights_column(
         sums = vset1(0)
         for n in range(terms):
             sums = sums + vload(rows[n] + i) * vset1(d_z[n])
+        if adds:
+            sums = vload(d_weights + i) + sums
         vstore(d_weights + i, sums)
         i += LANES
     if i < last:
         sums = vset1(0)
         for n in range(terms):
             sums = sums + vload_n(rows[n] + i, last - i) * vset1(d_z[n])
+        if adds:
+            sums = vload_n(d_weights + i, last - i) + sums
         vstore_n(d_weights + i, sums, last - i)
 
 
 cdef inline forced weights_panel(
     const real **rows, const real *d_z, Py_ssize_t stride, real *result, real rate, Py_ssize_t terms, Py_ssize_t ld,
-    Blocks *at, bint fused, bint resumes,
+    Blocks *at, bint fused, Start start,
 ) noexcept nogil:
     """One block of at most NV vectors across, whose columns of d_z start at `d_z`."""
     cdef Py_ssize_t width = at.column_end - at.column
@@ -103,27 +119,27 @@ cdef inline forced weights_panel(
     cdef Py_ssize_t tail = width - (vectors - 1) * LANES
     result += at.column
     if width == NV * LANES:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, NV, True, fused, resumes)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, NV, True, fused, start)
     elif vectors == 1:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 1, False, fused, resumes)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 1, False, fused, start)
     elif vectors == 2:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 2, False, fused, resumes)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 2, False, fused, start)
     elif NV > 2 and vectors == 3:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 3, False, fused, resumes)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 3, False, fused, start)
     elif NV > 2 and vectors == 4:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 4, False, fused, resumes)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 4, False, fused, start)
 
 
 cdef inline void weights_block(
     const real **rows, const real *d_z, Py_ssize_t stride, real *d_weights, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
-    bint resumes,
+    Start start,
 ) noexcept nogil:
-    """One block of d_weights (I, ld) = rows^T d_z, whose columns of d_z start at `d_z`, rows `stride` apart; with
-    `resumes`, += (only where ld > 1)."""
+    """One block of d_weights (I, ld) = rows^T d_z, whose columns of d_z start at `d_z`, rows `stride` apart. A single
+    column does not go on."""
     if ld == 1:
-        weights_column(rows, d_z, d_weights, terms, at.row, at.row_end)
+        weights_column(rows, d_z, d_weights, terms, at.row, at.row_end, start == ADDS)
     else:
-        weights_panel(rows, d_z, stride, d_weights, 0, terms, ld, at, False, resumes)
+        weights_panel(rows, d_z, stride, d_weights, 0, terms, ld, at, False, start)
 
 
 cdef inline void descend_block(
@@ -131,7 +147,7 @@ cdef inline void descend_block(
     Blocks *at,
 ) noexcept nogil:
     """One block of weights (I, ld) -= rate rows^T d_z, where ld > 1: the gradient never leaves the registers."""
-    weights_panel(rows, d_z, stride, weights, rate, terms, ld, at, True, False)
+    weights_panel(rows, d_z, stride, weights, rate, terms, ld, at, True, ANEW)
 
 
 cdef inline forced descend_row_tile(
@@ -211,9 +227,9 @@ cdef inline void descend_ahead(
 
 
 cdef inline void bias_block(
-    const real *d_z, real *d_bias, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
+    const real *d_z, real *d_bias, Py_ssize_t terms, Py_ssize_t ld, Blocks *at, bint adds,
 ) noexcept nogil:
-    """One block of d_bias[o] = sum over n of d_z[n][o]."""
+    """One block of d_bias[o] = sum over n of d_z[n][o]; with `adds`, it is added to what is there."""
     cdef Py_ssize_t o = at.column
     cdef Py_ssize_t n
     cdef vreal total
@@ -221,12 +237,16 @@ cdef inline void bias_block(
         total = vset1(0)
         for n in range(terms):
             total = total + vload(d_z + n * ld + o)
+        if adds:
+            total = vload(d_bias + o) + total
         vstore(d_bias + o, total)
         o += LANES
     if o < at.column_end:
         total = vset1(0)
         for n in range(terms):
             total = total + vload_n(d_z + n * ld + o, at.column_end - o)
+        if adds:
+            total = vload_n(d_bias + o, at.column_end - o) + total
         vstore_n(d_bias + o, total, at.column_end - o)
 
 

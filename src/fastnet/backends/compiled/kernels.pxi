@@ -31,7 +31,7 @@ def dense_backward_weights(const real[:, ::1] x, const real[:, ::1] d_z, real[:,
     with nogil:
         while next_block(&at):
             weights_block(
-                rows, &d_z[0, at.column], d_z.shape[1], &d_weights[0, 0], x.shape[0], d_z.shape[1], &at, False
+                rows, &d_z[0, at.column], d_z.shape[1], &d_weights[0, 0], x.shape[0], d_z.shape[1], &at, ANEW
             )
     free(rows)
 
@@ -41,7 +41,7 @@ def dense_backward_bias(const real[:, ::1] d_z, real[::1] d_bias):
     cdef Blocks at = blocks_of(ROWS, 1, d_z.shape[1], 0, 1)
     with nogil:
         while next_block(&at):
-            bias_block(&d_z[0, 0], &d_bias[0], d_z.shape[0], d_z.shape[1], &at)
+            bias_block(&d_z[0, 0], &d_bias[0], d_z.shape[0], d_z.shape[1], &at, False)
 
 
 def dense_backward_input(const real[:, ::1] d_z, const real[:, ::1] weights, real[:, ::1] d_x):
@@ -240,6 +240,9 @@ def vector_math(name, const real[::1] x, real[::1] out):
 
 
 def layer_split(double worth, Py_ssize_t count, Py_ssize_t inputs, Py_ssize_t outputs, int threads):
-    """How threads share a dense layer in training, see `split_of`: "alone", "inputs", "rows" or "columns"."""
+    """How threads share a dense layer in training, see `split_of`: "alone", "inputs", "columns", "rows", or "halves"
+    where they share the rows from the input to the gradient."""
     cdef Split split = split_of(worth, count, inputs, outputs, threads)
+    if shares_halves(split, count, inputs, is_wide(inputs, outputs), threads):
+        return "halves"
     return {ALONE: "alone", INPUTS: "inputs", ROWS: "rows", COLUMNS: "columns"}[split]

@@ -3,35 +3,30 @@
 Threads share all buffers and split the elements of each result between them, so no two write the same
 one, and meet at a barrier where the next operation reads what others wrote. How a layer is split is in
 `split_of`: a small one is left to the first thread, which needs no barriers within a row of such layers.
+The way back is in `backward`.
 """
 
 from libc.math cimport NAN
 from libc.string cimport memcpy
 
-from fastnet.backends.compiled.activations cimport (
-    SOFTMAX, Activation, activation_run, slope_run, softmax_row, softmax_slope_row,
-)
+from fastnet.backends.compiled.activations cimport SOFTMAX, Activation, activation_run, softmax_row
 from fastnet.backends.compiled.blocks cimport (
-    ALONE, COLUMNS, EVENLY, PANEL, PIECES, ROWS, WHOLE, Blocks, Split, blocks_of, first_term, in_pieces, next_block,
-    split_of, weights_of,
+    ALONE, COLUMNS, EVENLY, PIECES, ROWS, WHOLE, Blocks, Split, blocks_of, first_of_rows, first_term, in_pieces, next_block,
+    split_of,
 )
 from fastnet.backends.compiled.gemm cimport Finish, add_pieces, finish_with, forward_blocks
-from fastnet.backends.compiled.gradients cimport (
-    bias_block, descend_ahead, descend_block, descend_row, few_rows, input_block, weights_block,
-)
 from fastnet.backends.compiled.losses cimport (
     HALF_SQUARED_ERROR, NO_METRIC, SOFTMAX_CROSS_ENTROPY, Loss, Metric, correct_row, cross_entropy_label,
     cross_entropy_row, loss_column, loss_row,
 )
-from fastnet.backends.compiled.optimizers cimport SGD_PLAIN, Hyper, Rates, is_plain, squares, update_run
-from fastnet.backends.compiled.panels cimport forward_wide, input_wide, run_rows, slopes_panel
+from fastnet.backends.compiled.optimizers cimport Hyper
+from fastnet.backends.compiled.panels cimport forward_wide
 from fastnet.backends.compiled.pool cimport pool_barrier
 from fastnet.backends.compiled.rng cimport dropout_key, dropout_run, uint32, uint64
-from fastnet.backends.compiled.simd cimport LANES, MR, real
+from fastnet.backends.compiled.simd cimport LANES, real
 
 cdef enum:
-    SHARED_SUMS = 8192    # sums from which threads share to add up their pieces
-    UPDATE_ROWS = 4 * MR  # of a panel of the weights, whose gradient is updated while it is in the nearest cache
+    SHARED_SUMS = 8192  # sums from which threads share to add up their pieces
 
 cdef enum Kind:
     DENSE
@@ -63,6 +58,7 @@ cdef struct Program:
     Py_ssize_t *sizes               # values of one sample in each buffer
     real *parameters
     real *gradients
+    real *halves                    # as many values: of gradients over the second half of a batch; NULL: one thread
     real *states[2]
     Py_ssize_t parameter_count
     Loss loss
@@ -118,7 +114,7 @@ cdef inline Py_ssize_t first_row(Batch *batch, Split split, int part) noexcept n
     if split == ALONE:
         return batch.count if part > 0 else 0
     if split == ROWS:
-        return min(share((batch.count + MR - 1) // MR, part, batch.parts) * MR, batch.count)
+        return first_of_rows(batch.count, part, batch.parts)
     return share(batch.count, part, batch.parts)
 
 
@@ -356,243 +352,3 @@ cdef inline void loss_part(
             )
         else:
             losses[i] = weight * cross_entropy_row(rows[i], t, slopes + i * width, width, <real>(weight * inverse))
-
-
-# ---- backward ---------------------------------------------------------------------------------------
-
-cdef inline bint descends(Batch *batch, Operation *op, const Rates *rates) noexcept nogil:
-    """Whether the weights are changed without their gradient being written: plain descent."""
-    return (
-        rates != NULL and not batch.keeps and op.outputs > 1 and rates.optimizer == SGD_PLAIN and is_plain(rates, True)
-    )
-
-
-cdef inline bint begins_next(Program *program, Workspace *space, Batch *batch, const Rates *rates) noexcept nogil:
-    """Whether the next batch's first product is made with this batch's update: a single row follows a single row, and
-    first comes a layer whose sums are made in pieces."""
-    cdef Operation *op = program.ops
-    return (
-        batch.next != NULL and program.trained > 0 and op.kind == DENSE and space.values[op.source] == NULL
-        and op.pieces != NULL and descends(batch, op, rates)
-    )
-
-
-cdef inline void descend_and_begin(
-    Program *program, Workspace *space, Batch *batch, Operation *op, Split split, const Rates *rates,
-) noexcept nogil:
-    """The descent of the first layer's weights, piece by piece, with the next batch's product."""
-    cdef Py_ssize_t piece
-    for piece in range(first_piece(batch, split, batch.part), first_piece(batch, split, batch.part + 1)):
-        descend_ahead(
-            batch.input_rows[0], space.deltas[op.target], program.parameters + op.weights, rates.learning_rate, batch.next,
-            op.pieces + piece * op.outputs, first_term(op.inputs, piece), first_term(op.inputs, piece + 1), op.outputs,
-        )
-
-
-cdef inline bint dense_backward_part(
-    Program *program, Workspace *space, Batch *batch, Operation *op, Split split, const Rates *rates,
-) noexcept nogil:
-    """Gradients of the input, the weights and the bias; then, with `rates`, their update at once. Returns whether the
-    threads met after the gradient of the input was there."""
-    cdef const real **rows = rows_of(space, batch, op.source)
-    cdef const real *d_z = space.deltas[op.target]
-    cdef Py_ssize_t run = run_rows(op.inputs, op.outputs)
-    cdef Py_ssize_t first = 0
-    cdef bint meets = op.returns and rates != NULL and (split == ROWS or split == COLUMNS)
-    cdef Blocks at
-    if op.returns:
-        input_part(program, space, batch, op, split)
-    if meets:
-        pool_barrier(batch.parts)  # before somebody updates weights that others still read
-    at = weights_of(split, op.inputs, op.outputs, batch.part, batch.parts)
-    if op == program.ops and begins_next(program, space, batch, rates):
-        descend_and_begin(program, space, batch, op, split, rates)
-    elif batch.count == 1 and descends(batch, op, rates):
-        descend_row(rows[0], d_z, program.parameters + op.weights, rates.learning_rate, op.outputs, &at)
-    else:
-        while op.wide and batch.count - first > run:
-            weights_run(program, batch, op, rows, d_z, at, first, run)
-            first += run
-        while next_block(&at):
-            weights_part(program, batch, op, rates, rows, d_z, at, first)
-    if op.bias >= 0:
-        at = blocks_of(ALONE if split == ALONE else COLUMNS, 1, op.outputs, batch.part, batch.parts)
-        while next_block(&at):
-            bias_block(d_z, program.gradients + op.bias, batch.count, op.outputs, &at)
-            if rates != NULL:
-                update_block(program, rates, op.bias, op.outputs, &at, False)
-    return meets
-
-
-cdef inline void input_part(
-    Program *program, Workspace *space, Batch *batch, Operation *op, Split split,
-) noexcept nogil:
-    """The gradient of the input."""
-    cdef const real **d_rows = space.rows[op.target + program.buffers]
-    cdef const real *weights = program.parameters + op.weights
-    cdef real *d_x = space.deltas[op.source]
-    cdef Finish finish = finish_with(NULL, False, space.values[op.source] if op.gated else NULL)
-    cdef bint few = few_rows(batch.count, op.outputs)
-    cdef Blocks at = blocks_of(split, batch.count, op.inputs, batch.part, batch.parts)
-    if not few:
-        input_wide(d_rows, weights, d_x, &finish, op.inputs, op.outputs, &at, batch.panel)
-    while few and next_block(&at):
-        input_block(d_rows, weights, d_x, finish.gate, op.inputs, op.outputs, &at)
-
-
-cdef inline void weights_run(
-    Program *program, Batch *batch, Operation *op, const real **rows, const real *d_z, Blocks at, Py_ssize_t first,
-    Py_ssize_t count,
-) noexcept nogil:
-    """What `count` rows of the batch, from the `first` on, add to the gradient of a wide layer's weights."""
-    cdef real *gradients = program.gradients + op.weights
-    while next_block(&at):
-        slopes_panel(d_z + first * op.outputs, count, op.outputs, &at, batch.panel)
-        weights_block(rows + first, batch.panel, PANEL, gradients, count, op.outputs, &at, first > 0)
-
-
-cdef inline void weights_part(
-    Program *program, Batch *batch, Operation *op, const Rates *rates, const real **rows, const real *d_z, Blocks at,
-    Py_ssize_t first,
-) noexcept nogil:
-    """One block of the gradient of the weights, from the rows that are left, and of their update.
-
-    Plain descent happens within the product's tiles, unless the gradients are wanted; other updates in strips that are
-    still in the nearest cache.
-    """
-    cdef real *gradients = program.gradients + op.weights
-    cdef const real *slopes = d_z + at.column
-    cdef Py_ssize_t stride = op.outputs
-    cdef Py_ssize_t count = batch.count - first
-    cdef Py_ssize_t end = at.row_end
-    if op.wide and batch.count > 1:
-        slopes_panel(d_z + first * op.outputs, count, op.outputs, &at, batch.panel)
-        slopes, stride = batch.panel, PANEL
-    if first == 0 and descends(batch, op, rates):
-        descend_block(rows, slopes, stride, program.parameters + op.weights, rates.learning_rate, count, op.outputs, &at)
-        return
-    while at.row < end:
-        at.row_end = min(at.row + UPDATE_ROWS, end) if rates != NULL else end
-        weights_block(rows + first, slopes, stride, gradients, count, op.outputs, &at, first > 0)
-        if rates != NULL:
-            update_block(program, rates, op.weights, op.outputs, &at, True)
-        at.row = at.row_end
-
-
-cdef inline void elementwise_backward_part(
-    Program *program, Workspace *space, Batch *batch, Operation *op, Split split,
-) noexcept nogil:
-    cdef real *d_y = space.deltas[op.target]
-    cdef real *d_x = space.deltas[op.source]
-    cdef const real *z = space.values[op.source]
-    cdef const real *a = space.values[op.target]
-    cdef uint64 key = dropout_key(program.seed, batch.step, op.number)
-    cdef real scale = <real>(1.0 / (1.0 - op.rate))
-    cdef Py_ssize_t width = op.outputs
-    cdef Py_ssize_t i, run, row
-    cdef Blocks at = blocks_of(split, batch.count, width, batch.part, batch.parts)
-    while next_block(&at):
-        # Whole rows are one run; of narrower blocks each row is a run of its own.
-        run = at.column_end - at.column
-        row = at.row
-        while row < at.row_end:
-            i = row * width + at.column
-            if run == width:
-                run = (at.row_end - at.row) * width
-                row = at.row_end
-            row += 1
-            if op.kind == ACTIVATION:
-                slope_run(op.activation, z + i, a + i, d_y + i, d_x + i, run)
-            elif op.kind == DROPOUT and batch.training:
-                dropout_run(d_y + i, d_x + i, run, <uint32>i, scale, threshold(op.rate), key)
-            elif d_x != d_y:
-                memcpy(d_x + i, d_y + i, run * sizeof(real))
-
-
-cdef inline void backward(Program *program, Workspace *space, Batch *batch, const Rates *rates) noexcept nogil:
-    """All gradients, from the slopes at the end; with `rates`, the update of each layer right after its own."""
-    cdef Split now = WHOLE
-    cdef Split wanted
-    cdef Operation *op
-    cdef bint met = False  # at a barrier, since the slopes that the next layer reads were written
-    cdef int i
-    cdef Py_ssize_t n
-    for i in range(program.trained - 1, -1, -1):
-        op = &program.ops[i]
-        if op.kind == DENSE:
-            wanted = split_of_layer(program, batch, op)
-            if not met:
-                wait_for(now, wanted, batch.parts)
-            met = dense_backward_part(program, space, batch, op, wanted, rates)
-            now = wanted
-        elif op.undone or space.values[op.source] == NULL:
-            continue  # done already, or nobody asks for the gradient of the input
-        elif op.kind == ACTIVATION and op.activation == SOFTMAX:
-            now = wait_for_rows(batch, now)
-            met = False
-            for n in range(first_row(batch, now, batch.part), first_row(batch, now, batch.part + 1)):
-                softmax_slope_row(
-                    space.values[op.target] + n * op.outputs, space.deltas[op.target] + n * op.outputs,
-                    space.deltas[op.source] + n * op.outputs, op.outputs,
-                )
-        elif space.deltas[op.target] != space.deltas[op.source] or (
-            op.kind != FLATTEN and (op.kind != DROPOUT or batch.training)
-        ):
-            now = keep_split(batch, now)
-            met = False
-            elementwise_backward_part(program, space, batch, op, now)
-
-
-# ---- update -----------------------------------------------------------------------------------------
-
-cdef inline void update_block(
-    Program *program, const Rates *rates, Py_ssize_t offset, Py_ssize_t ld, Blocks *at, bint decays,
-) noexcept nogil:
-    """Update one block of the parameters (rows, ld) that start at `offset`."""
-    cdef Py_ssize_t i = offset + at.row * ld + at.column
-    cdef Py_ssize_t run = at.column_end - at.column
-    cdef Py_ssize_t rows = at.row_end - at.row
-    if run == ld:
-        run *= rows
-        rows = 1
-    update_run(
-        rates, program.gradients + i, program.parameters + i,
-        program.states[0] + i if program.states[0] != NULL else NULL,
-        program.states[1] + i if program.states[1] != NULL else NULL,
-        rows, run, ld, decays,
-    )
-
-
-cdef inline void update_part(Program *program, Batch *batch, const Rates *rates) noexcept nogil:
-    """Update this thread's parameters from the gradients."""
-    cdef Operation *op
-    cdef Blocks at
-    cdef Split split
-    cdef int i
-    for i in range(program.count):
-        op = &program.ops[i]
-        if op.kind != DENSE:
-            continue
-        split = split_of_layer(program, batch, op)
-        at = weights_of(split, op.inputs, op.outputs, batch.part, batch.parts)
-        while next_block(&at):
-            update_block(program, rates, op.weights, op.outputs, &at, True)
-        if op.bias >= 0:
-            at = blocks_of(ALONE if split == ALONE else COLUMNS, 1, op.outputs, batch.part, batch.parts)
-            while next_block(&at):
-                update_block(program, rates, op.bias, op.outputs, &at, False)
-
-
-cdef enum:
-    NORM_RUN = 4096  # values of the gradient whose squares are summed in one run, whatever the number of threads
-
-
-cdef inline void squares_part(Program *program, double *sums, int part, int parts) noexcept nogil:
-    """Sums of squares of this thread's runs of the gradient."""
-    cdef Py_ssize_t runs = (program.parameter_count + NORM_RUN - 1) // NORM_RUN
-    cdef Py_ssize_t i
-    for i in range(share(runs, part, parts), share(runs, part + 1, parts)):
-        sums[i] = squares(
-            program.gradients + i * NORM_RUN, min(NORM_RUN, program.parameter_count - i * NORM_RUN),
-            <real>program.hyper.clip_value,
-        )
