@@ -82,7 +82,7 @@ def test_dropout_acts_in_training_only_and_is_seeded(moons: Any) -> None:
             "activation has 1 values; wanted one for each",
         ),
         ({"activation": "rleu"}, "did you mean 'relu'"),
-        ({"dropout": 1.0}, "rate is 1"),
+        ({"dropout": 1.0}, "dropout is 1"),
         ({"dropout": [0.1, 0.1]}, "dropout has 2 values"),
         ({"solver": "adma"}, "unknown solver 'adma'"),
         ({"learning_rate": "fast"}, "unknown learning_rate"),

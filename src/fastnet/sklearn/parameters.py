@@ -60,6 +60,8 @@ def regression(loss: Any, outputs: int, delta: float, quantile: float) -> Object
     A name of scikit-learn's vocabulary is a mean over samples of a sum over outputs, as there; a row of
     `fastnet.losses`, or the name of one that is not in that vocabulary, is taken as it is.
     """
+    _between("delta", delta, 0.0, math.inf, low_too=False)
+    _between("quantile", quantile, 0.0, 1.0, low_too=False)
     if isinstance(loss, str) and loss in _REGRESSION:
         name, factor = _REGRESSION[loss]
         row = {"huber": losses.huber(delta), "quantile": losses.quantile(quantile)}.get(name, LOSSES[name])
@@ -112,10 +114,9 @@ def hidden_layers(estimator: Any) -> list[tuple[int, str, float]]:
             raise TypeError(f"activation holds {name!r}; wanted names such as 'relu'")
         if name not in HIDDEN:
             raise ValueError(unknown("activation", name, HIDDEN))
-    return [
-        (count, HIDDEN[name], Dropout(as_number("dropout", rate)).rate)
-        for count, name, rate in zip(units, names, rates, strict=True)
-    ]
+    for rate in rates:
+        _between("dropout", rate, 0.0, 1.0)
+    return [(count, HIDDEN[name], float(rate)) for count, name, rate in zip(units, names, rates, strict=True)]
 
 
 def layers(hidden: Sequence[tuple[int, str, float]], outputs: int, activation: str) -> list[Layer]:

@@ -70,6 +70,9 @@ class Values(Targets):
 
     def encode(self, y: Any) -> Array:
         """Return y as it is."""
+        y = _array(y)
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"y is an array of {y.dtype}; wanted numbers")
         if (1 if y.ndim == 1 else y.shape[1]) != self.outputs:
             raise ValueError(f"y has shape {y.shape}; the network has {self.outputs} outputs")
         return np.asarray(y)
@@ -126,9 +129,9 @@ class Labels(Targets):
             if classes is not None and len(classes) != y.shape[1]:
                 raise ValueError(f"classes has {len(classes)} entries; y has {y.shape[1]} columns")
             self.kind = "multioutput"
-            self.classes = [np.unique(one) for one in (y.T if classes is None else classes)]
+            self.classes = [np.unique(one) for one in (_array(y).T if classes is None else classes)]
         else:
-            self.classes = np.unique(y) if classes is None else unique_labels(classes)
+            self.classes = unique_labels(y if classes is None else classes)
             self.kind = "binary" if len(self.classes) <= 2 else "multiclass"
         self.outputs = {"binary": 1, "multioutput": sum(map(np.size, self.classes))}.get(
             self.kind, len(self.classes)
@@ -142,6 +145,7 @@ class Labels(Targets):
             if dense.shape[1:] != self.classes.shape or not ((dense == 0) | (dense == 1)).all():
                 raise ValueError(f"y has shape {dense.shape}; wanted zeros and ones, (N, {self.outputs})")
             return dense.astype(np.int64)
+        y = _array(y)
         if self.kind == "multioutput":
             if y.shape[1:] != (len(self.classes),):
                 raise ValueError(f"y has shape {y.shape}; wanted (N, {len(self.classes)})")
@@ -214,21 +218,33 @@ class Labels(Targets):
         asked = estimator.class_weight
         if asked is None:
             return weight
-        if encoded.ndim == 1:
-            if isinstance(asked, str) and asked == "balanced":  # all classes that are there count the same
-                sums = np.bincount(encoded, weight, len(self.classes))
-                by_class = (sums.sum() / (np.count_nonzero(sums) * np.where(sums > 0, sums, 1)))[encoded]
-            else:
-                labels = self.classes[encoded]
-                by_class = compute_class_weight(asked, classes=self.classes, y=labels)[encoded]
-        else:
-            columns = encoded
-            if self.kind == "multioutput":
-                pairs = zip(self.classes, encoded.T, strict=True)
-                columns = np.column_stack([one[column] for one, column in pairs])
-            by_class = compute_sample_weight(asked, columns)
+        by_class = self._class_weights(asked, encoded, weight)
+        if not (np.isfinite(by_class).all() and (by_class >= 0).all()):
+            raise ValueError(f"class_weight is {asked!r}; wanted finite weights of at least 0")
         both: Array = by_class if weight is None else by_class * weight
+        if not both.any():
+            raise ValueError("class_weight leaves every sample the weight 0; at least one must count")
         return both
+
+    def _class_weights(self, asked: Any, encoded: Array, weight: Array | None) -> Array:
+        """Return the weight of each sample by its classes."""
+        listed = isinstance(asked, list) and encoded.ndim == 2
+        if not (isinstance(asked, dict) or listed or (isinstance(asked, str) and asked == "balanced")):
+            wanted = "a dict {label: weight}" if encoded.ndim == 1 else "a list, a dict for each column of y"
+            raise ValueError(f"class_weight is {asked!r}; wanted 'balanced' or {wanted}")
+        if encoded.ndim == 1:
+            if asked == "balanced":  # all classes that are there count the same
+                sums = np.bincount(encoded, weight, len(self.classes))
+                shares: Array = sums.sum() / (np.count_nonzero(sums) * np.where(sums > 0, sums, 1))
+            else:
+                shares = compute_class_weight(asked, classes=self.classes, y=self.classes[encoded])
+            return shares[encoded]
+        columns = encoded
+        if self.kind == "multioutput":
+            pairs = zip(self.classes, encoded.T, strict=True)
+            columns = np.column_stack([one[column] for one, column in pairs])
+        found: Array = compute_sample_weight(asked, columns)
+        return found
 
     def decode(self, output: Array) -> Any:
         """Return labels for outputs (N, O)."""
@@ -301,6 +317,15 @@ def _softmax(z: Array) -> Array:
     e: Array = np.exp(z - z.max(axis=1, keepdims=True))
     e /= e.sum(axis=1, keepdims=True)
     return e
+
+
+def _array(y: Any) -> Array:
+    """Return y, which must not be a sparse matrix."""
+    if not isinstance(y, np.ndarray):
+        raise TypeError(
+            "y is sparse, and not the zeros and ones of several labels; wanted an array: y.toarray()"
+        )
+    return y
 
 
 def _places(y: Array, classes: NDArray[Any]) -> NDArray[np.int64]:
