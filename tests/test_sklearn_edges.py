@@ -12,6 +12,7 @@ pytest.importorskip("sklearn", reason="needs scikit-learn")
 
 from scipy import sparse
 from sklearn import neural_network
+from sklearn.model_selection import cross_val_score
 
 import fastnet as fn
 from fastnet.sklearn import MLPClassifier, MLPRegressor
@@ -58,6 +59,19 @@ def test_text_labels_are_those_of_scikit_learn(points: Any) -> None:
         assert ours.classes_.dtype == theirs.classes_.dtype
         assert ours.predict(x).dtype == ours.predict(x[:1]).dtype == theirs.predict(x).dtype
         assert ours.score(x, labels) == theirs.score(x, labels)
+
+
+def test_several_columns_of_labels_have_a_score(points: Any) -> None:
+    x, y = points
+    several = np.column_stack([y, y > 0])
+    model = classifier(max_iter=60, learning_rate_init=0.02).fit(x, several)
+    right = (model.predict(x) == several).all(axis=1)
+    assert 0.5 < model.score(x, several) == right.mean()
+    weight = np.arange(60.0)
+    assert model.score(x, several, weight) == pytest.approx(np.average(right, weights=weight))
+    with pytest.raises(ValueError, match="y has shape"):
+        model.score(x, y)
+    assert np.isfinite(cross_val_score(classifier(), x, several, cv=2)).all()
 
 
 def test_sparse_targets_are_zeros_and_ones_of_several_labels(points: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
@@ -338,6 +339,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         found = self.predict_proba(X)
         with np.errstate(divide="ignore"):  # of 0 it is minus infinity
             return [np.log(one) for one in found] if isinstance(found, list) else np.log(found)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """Return the part of samples whose labels are right, where y has K columns all K of them.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix (N, features)
+            Samples.
+        y : array-like (N,) or (N, K)
+            Their labels.
+        sample_weight : array-like (N,), optional
+            Weights of the samples.
+        """
+        predicted = self.predict(X)
+        labels: Any = self._targets
+        if labels.kind != "multioutput":
+            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        if np.shape(y) != predicted.shape:
+            raise ValueError(f"y has shape {np.shape(y)}; wanted {predicted.shape}")
+        return float(np.average((np.asarray(y) == predicted).all(axis=1), weights=sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
