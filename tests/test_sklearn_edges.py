@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ pytest.importorskip("sklearn", reason="needs scikit-learn")
 
 from scipy import sparse
 from sklearn import neural_network
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
 
 import fastnet as fn
@@ -42,6 +44,85 @@ def classifier(**parameters: Any) -> MLPClassifier:
 
 
 # ---- calls that fail ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda model, x, y: model.set_params(learning_rate_init=1e200, solver="sgd").fit(x, y),
+        lambda model, x, y: model.fit(x, y, -np.ones(60)),
+        lambda model, x, y: model.fit(x, y + 0.5),
+        lambda model, x, y: model.set_params(callbacks=[Breaks()]).fit(x, y),
+    ],
+    ids=["diverges", "weights", "targets", "callback"],
+)
+def test_a_failed_fit_of_other_samples_leaves_the_model_whole(points: Any, broken: Any) -> None:
+    """It does not take the new samples' number of features with the old network."""
+    x, y = points
+    model = classifier().fit(x, y)
+    before = model.predict_proba(x)
+    with pytest.raises((ValueError, ZeroDivisionError)):
+        broken(model, np.hstack([x, x]), y)
+    np.testing.assert_array_equal(model.predict_proba(x), before)
+    with pytest.raises(ValueError, match="X has 8 features, but MLPClassifier is expecting 4"):
+        model.predict(np.hstack([x, x]))
+    fresh = classifier()
+    with pytest.raises((ValueError, ZeroDivisionError)):
+        broken(fresh, x, y)
+    assert not hasattr(fresh, "n_features_in_")
+
+
+def test_a_failed_fit_leaves_the_names_of_features(points: Any) -> None:
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    x, y = points
+    model = classifier().fit(pandas.DataFrame(x, columns=list("abcd")), y)
+    for other in (x, pandas.DataFrame(x, columns=list("efgh"))):
+        with pytest.raises(ValueError, match="sample_weight"):
+            model.fit(other, y, -np.ones(60))
+        assert list(model.feature_names_in_) == list("abcd")
+
+
+class Breaks(fn.callbacks.Callback):
+    """A callback with a mistake."""
+
+    def on_epoch_end(self, trainer: fn.Trainer, epoch: int, logs: Any) -> None:
+        raise ZeroDivisionError
+
+
+def test_divergence_is_an_error_without_warnings(points: Any) -> None:
+    x, y = points
+    model = MLPRegressor(solver="sgd", learning_rate_init=1e200, max_iter=9, random_state=0)
+    with warnings.catch_warnings(), pytest.raises(ValueError, match="non-finite"):
+        warnings.simplefilter("error")
+        model.fit(x, y)
+
+
+def test_another_dtype_is_another_network(points: Any) -> None:
+    model = classifier(warm_start=True).fit(*points)
+    with pytest.raises(ValueError, match="network there is, of float64; dtype now asks for 'float32'"):
+        model.set_params(dtype="float32").fit(*points)
+    assert model.set_params(dtype="float64").fit(*points).t_ == 480
+
+
+def test_a_larger_batch_with_a_stronger_penalty_is_noticed(points: Any) -> None:
+    """Divided by the samples of a batch the penalty is the same; the number that is divided is not."""
+    options: dict[str, Any] = {"solver": "sgd", "momentum": 0, "shuffle": False, "warm_start": True}
+    changed = {"batch_size": 20, "alpha": 2.0}
+    one = classifier(batch_size=10, alpha=1.0, **options).fit(*points)
+    other = classifier(**changed, **options).fit(*points)
+    other.coefs_, other.intercepts_ = one.coefs_, one.intercepts_
+    for model in (one, other):
+        model.set_params(**changed).fit(*points)
+    assert one.network_.parameters.tobytes() == other.network_.parameters.tobytes()
+
+
+def test_lbfgs_that_makes_no_step_has_a_loss(points: Any) -> None:
+    ours, theirs = (
+        one(solver="lbfgs", tol=1e9, random_state=0).fit(*points)
+        for one in (MLPClassifier, neural_network.MLPClassifier)
+    )
+    assert ours.n_iter_ == theirs.n_iter_ == 0 and ours.loss_curve_ == []
+    assert ours.loss_ == ours.best_loss_ == pytest.approx(theirs.loss_, rel=1e-9)
 
 
 # ---- labels and weights ---------------------------------------------------------------------------------
@@ -110,3 +191,27 @@ def test_wrong_class_weights_are_named(points: Any, class_weight: Any, message: 
 
 
 # ---- what is said ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"delta": 0}, "delta is 0; wanted above 0"),
+        ({"quantile": 1}, "quantile is 1; wanted above 0 and below 1"),
+        ({"quantile": "half"}, "quantile is 'half'; wanted a number"),
+        ({"dropout": -0.5}, "dropout is -0.5; wanted at least 0 and below 1"),
+        ({"early_stopping": True, "validation_fraction": 0.0}, "validation_fraction is 0; for early"),
+    ],
+)
+def test_messages_name_the_parameter(points: Any, parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        MLPRegressor(**parameters).fit(*points)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_warnings_point_to_who_called(points: Any, solver: str) -> None:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        classifier(solver=solver, batch_size=1000, max_iter=2).fit(*points)
+    assert ConvergenceWarning in [one.category for one in found]
+    assert {one.filename for one in found} == {__file__}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Real
@@ -20,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastnet import evaluation
 from fastnet.callbacks import Callback
 from fastnet.checks import Array, check_sample_weight, check_targets
+from fastnet.errors import warn
 from fastnet.layers import Dense
 from fastnet.losses import Loss
 from fastnet.network import Network
@@ -69,7 +69,32 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         incremental: bool = False,
         classes: Any = None,
     ) -> Any:
-        """Train, from the start or from where the last call ended."""
+        """Train, from the start or from where the last call ended.
+
+        A call that fails leaves the network there was, and with it what it knows of its samples.
+        """
+        names = ("n_features_in_", "feature_names_in_")
+        known = self.__dict__
+        before = {name: known[name] for name in names if name in known}
+        try:
+            self._train(X, y, sample_weight, validation, incremental, classes)
+        except BaseException:
+            for name in names:
+                known.pop(name, None)
+            known.update(before)
+            raise
+        return self
+
+    def _train(
+        self,
+        X: Any,  # noqa: N803
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+        incremental: bool,
+        classes: Any,
+    ) -> None:
+        """Check, train and publish."""
         parameters.check(self)
         first = not hasattr(self, "network_") or not (self.warm_start or incremental)
         x, y = self._checked(X, y, first)
@@ -100,7 +125,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
                 stopping = Stopping(
                     self,
                     record,
-                    float(len(data.x) if train.weight is None else train.weight.sum(dtype=np.float64)),
+                    float(len(data.x) if data.weight is None else data.weight.sum(dtype=np.float64)),
                     -(-len(data.x) // batch_size),
                     reported,
                     watch,
@@ -114,7 +139,6 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         self._publish(fitting, record, targets)
         if not incremental:
             fitting.forget_buffers()
-        return self
 
     def _descend(
         self,
@@ -139,7 +163,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         except KeyboardInterrupt:
             if record.n_iter == 0:
                 raise
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            warn("Training interrupted by user.", UserWarning)
             return
         if run.diverged:
             raise ValueError(
@@ -147,11 +171,10 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
                 "large values and need to be preprocessed, or learning_rate_init may be too large"
             )
         if not stopping.incremental and record.n_iter == self.max_iter and not fitting.stop_reason:
-            warnings.warn(
+            warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
                 "hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     def _checked(self, X: Any, y: Any, first: bool) -> tuple[Any, Any]:  # noqa: N803
@@ -159,6 +182,11 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         dtype: Any = (np.float64, np.float32)
         if not first:
             dtype = self.network_.dtype
+            if self.dtype is not None and np.dtype(self.dtype) != dtype:
+                raise ValueError(
+                    f"warm_start and partial_fit go on with the network there is, of {dtype}; "
+                    f"dtype now asks for {self.dtype!r}"
+                )
         elif self.dtype is not None:
             dtype = np.dtype(self.dtype)
         x, y = validate_data(
@@ -231,6 +259,10 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         self, whole: Part, stratifies: bool, random_state: np.random.RandomState
     ) -> tuple[Part, Part]:
         """Split into data to train on and data to validate on, as scikit-learn does."""
+        if self.validation_fraction == 0:
+            raise ValueError(
+                "validation_fraction is 0; for early stopping wanted more, or X_val and y_val in fit"
+            )
         train, held_out = train_test_split(
             np.arange(len(whole.x)),
             random_state=random_state,
@@ -248,9 +280,9 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if isinstance(self.batch_size, str):
             return min(200, samples)
         if self.batch_size > samples:
-            warnings.warn(
+            warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-                stacklevel=4,
+                UserWarning,
             )
         return min(int(self.batch_size), samples)
 
@@ -290,10 +322,9 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         self.n_iter_, self.t_ = record.n_iter, record.t
         self.loss_curve_ = record.loss_curve
         self.validation_loss_curve_ = record.validation_loss_curve
-        if record.loss_curve:
-            self.loss_ = record.loss_curve[-1]
+        self.loss_ = record.loss
         stops = bool(self.early_stopping) and self.solver != "lbfgs"
-        self.best_loss_ = None if stops else min(record.best_loss, min(record.loss_curve, default=math.inf))
+        self.best_loss_ = None if stops else record.best_loss
         self.validation_scores_ = record.validation_scores if stops else None
         self.best_validation_score_ = record.best_validation_score if stops else None
         self.stopped_ = record.stopped

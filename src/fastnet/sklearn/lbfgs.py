@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -15,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastnet.callbacks import Callback
 from fastnet.checks import check_metric
+from fastnet.errors import warn
 from fastnet.evaluation import call_loss, loss_options
 from fastnet.losses import Loss
 from fastnet.run import Data, Run
@@ -103,12 +103,12 @@ class _Iterations:
         fitting.network.parameters[...] = parameters
         fitting.gradients[...] = objective.gradients
         record.n_iter += 1
-        record.loss_curve.append(self.reported[0](objective.value) + objective.penalty())
+        record.add_loss(self.reported[0](objective.value) + objective.penalty())
         logs = {"loss": objective.value} | ({} if run.validation is None else run.validated())
         if run.validation is not None:
             record.validation_loss_curve.append(self.reported[1](logs["val_loss"]))
         if self.estimator.verbose:
-            print(f"Iteration {record.n_iter}, loss = {record.loss_curve[-1]:.8f}")
+            print(f"Iteration {record.n_iter}, loss = {record.loss:.8f}")
         fitting.epoch += 1
         run.note(logs, self._start)
         self._start = time.perf_counter()
@@ -158,11 +158,14 @@ def minimise(
             options={"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol},
         )
         fitting.network.parameters[...] = result.x
+        if record.n_iter == 0:  # it began at a minimum, or found no way down
+            objective(result.x)
+            record.loss = reported[0](objective.value) + objective.penalty()
+            record.best_loss = min(record.loss, record.best_loss)
         fitting.history.stopped = fitting.stop_reason
     if result.status != 0 and not fitting.stop_reason:
-        warnings.warn(
-            f"lbfgs stopped after {record.n_iter} iterations, before it had converged: {result.message}. "
+        warn(
+            f"lbfgs failed to converge after {record.n_iter} iteration(s): {result.message}. "
             "Scaled data or a larger max_iter may help",
             ConvergenceWarning,
-            stacklevel=2,
         )

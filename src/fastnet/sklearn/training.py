@@ -44,6 +44,9 @@ class _Penalised(Optimizer):
         """Return the numbers of the update by name."""
         return {**super().hyper(), "shares_decay": 1.0, "plain_epsilon": 1.0}
 
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other) and self.samples == getattr(other, "samples", None)
+
 
 class _Adam(_Penalised, Adam):
     """Adam as scikit-learn has it: epsilon is added to the root before its correction."""
@@ -75,12 +78,13 @@ def penalty(network: Network, alpha: float) -> float:
     if alpha == 0.0:
         return 0.0
     total = 0.0
-    for slot in network.graph.slots:
-        if slot.decay:
-            end = slot.offset + slot.size
-            for start in range(slot.offset, end, _DOT):
-                part = network.parameters[start : min(start + _DOT, end)]
-                total += float(np.dot(part, part))
+    with np.errstate(over="ignore"):  # infinite just before training diverges, which is an error of its own
+        for slot in network.graph.slots:
+            if slot.decay:
+                end = slot.offset + slot.size
+                for start in range(slot.offset, end, _DOT):
+                    part = network.parameters[start : min(start + _DOT, end)]
+                    total += float(np.dot(part, part))
     return 0.5 * alpha * total
 
 
@@ -117,6 +121,7 @@ class Record:
     loss_curve: list[float] = field(default_factory=list)
     validation_loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
+    loss: float = math.nan
     best_loss: float = math.inf
     best_validation_score: float = -math.inf
     best_parameters: Array | None = None
@@ -125,6 +130,12 @@ class Record:
     n_iter: int = 0
     rate: tuple[float, float] = (0.0, 0.0)  # learning_rate_init, and what has become of it
     stopped: bool = False
+
+    def add_loss(self, loss: float) -> None:
+        """Record the loss of an epoch or iteration."""
+        self.loss = loss
+        self.loss_curve.append(loss)
+        self.best_loss = min(loss, self.best_loss)
 
 
 class Fitting(Trainer):
@@ -247,18 +258,17 @@ class Stopping(Callback):
         estimator, record = self.estimator, self.record
         record.n_iter += 1
         record.t += trainer.run.samples
-        record.loss_curve.append(self.reported[0](logs["loss"]) + self._penalty_of_epoch(trainer))
+        best = record.best_loss
+        record.add_loss(self.reported[0](logs["loss"]) + self._penalty_of_epoch(trainer))
         if "val_loss" in logs:
             record.validation_loss_curve.append(self.reported[1](logs["val_loss"]))
         if estimator.verbose:
-            print(f"Iteration {record.n_iter}, loss = {record.loss_curve[-1]:.8f}")
+            print(f"Iteration {record.n_iter}, loss = {record.loss:.8f}")
         if self.score is not None:
             self._compare_scores(trainer, self.score(trainer))
         else:
-            loss = record.loss_curve[-1]
-            worse = loss > record.best_loss - estimator.tol
+            worse = record.loss > best - estimator.tol
             record.no_improvement = record.no_improvement + 1 if worse else 0
-            record.best_loss = min(loss, record.best_loss)
         if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
             set_rate(trainer, record, estimator.learning_rate_init / (record.t + 1) ** estimator.power_t)
         if record.no_improvement > estimator.n_iter_no_change:
