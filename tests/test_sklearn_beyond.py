@@ -68,6 +68,8 @@ def test_dropout_acts_in_training_only_and_is_seeded(moons: Any) -> None:
         MLPClassifier((30,), dropout=rate, max_iter=5, random_state=0).fit(*moons) for rate in (0.5, 0.5, 0.0)
     ]
     assert same(models[0], models[1]) and not same(models[0], models[2])
+    other = MLPClassifier((30,), dropout=0.5, max_iter=1, random_state=1).fit(*moons)
+    assert models[0].network_.seed == models[1].network_.seed != other.network_.seed
     np.testing.assert_array_equal(models[0].predict_proba(moons[0]), models[0].predict_proba(moons[0]))
     with pytest.raises(ValueError, match="dropout needs solver"):
         MLPClassifier(solver="lbfgs", dropout=0.5).fit(*moons)

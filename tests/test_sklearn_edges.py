@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
 
 import fastnet as fn
-from fastnet.sklearn import MLPClassifier, MLPRegressor
+from fastnet.sklearn import MLPClassifier, MLPRegressor, lbfgs
 
 Array = np.ndarray[Any, Any]
 pytestmark = [
@@ -123,6 +123,17 @@ def test_lbfgs_that_makes_no_step_has_a_loss(points: Any) -> None:
     )
     assert ours.n_iter_ == theirs.n_iter_ == 0 and ours.loss_curve_ == []
     assert ours.loss_ == ours.best_loss_ == pytest.approx(theirs.loss_, rel=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "half_squared_error"])
+def test_blocks_of_lbfgs_make_a_whole(points: Any, monkeypatch: pytest.MonkeyPatch, loss: str) -> None:
+    x, y = points
+    whole, parts = (MLPRegressor(loss, (5,), solver="lbfgs", max_iter=9, random_state=0) for _ in range(2))
+    whole.fit(x, y, np.arange(60.0))
+    monkeypatch.setattr(lbfgs, "BLOCK", 7)
+    parts.fit(x, y, np.arange(60.0))
+    np.testing.assert_allclose(parts.predict(x), whole.predict(x), rtol=1e-6)
+    np.testing.assert_allclose(parts.loss_curve_, whole.loss_curve_, rtol=1e-9)
 
 
 # ---- labels and weights ---------------------------------------------------------------------------------

@@ -201,6 +201,7 @@ def test_a_pickle_is_no_larger_than_what_it_must_keep(early: bool) -> None:
     size = len(pickle.dumps(model))
     assert size < 3 * weights + 8000  # and the two means of Adam
     assert size < len(pickle.dumps(neural_network.MLPClassifier(**settings).fit(x, y)))
+    assert not model._trainer._executors  # their buffers hold a batch of each layer
     model.partial_fit(x, y)  # which keeps its buffers for the next call
     assert len(pickle.dumps(model)) < (4 if early else 3) * weights + 8000
     assert len(pickle.dumps(MLPClassifier())) < 1500

@@ -34,6 +34,9 @@ from fastnet.training import Trainer
 __all__ = ["BaseMLP", "is_stochastic"]
 
 SPARSE = ("csr", "csc")
+EVEN_ALPHA = 1e-4
+"""The strongest penalty that may be taken to change evenly within an epoch: what it adds to a loss is far
+smaller than the default `tol`."""
 
 
 def is_stochastic(estimator: Any) -> bool:
@@ -130,6 +133,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
                     reported,
                     watch,
                     incremental,
+                    objective if self._sums_batches(objective, data, batch_size) else None,
                 )
                 self._descend(fitting, data, held, stopping, batch_size, random_state)
         except BaseException:
@@ -158,7 +162,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
                 epochs=1 if stopping.incremental else self.max_iter,
                 batch_size=batch_size,
                 random_state=random_state if self.shuffle else None,
-                listeners=[stopping, *self._listeners()],
+                stopping=stopping,
+                listeners=self._listeners(),
             )
         except KeyboardInterrupt:
             if record.n_iter == 0:
@@ -285,6 +290,11 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
                 UserWarning,
             )
         return min(int(self.batch_size), samples)
+
+    def _sums_batches(self, objective: Objective, data: Data, batch_size: int) -> bool:
+        """Whether losses of batches must be added up one by one to stop where scikit-learn does."""
+        mean = getattr(objective.loss, "name", "") != "half_squared_error"  # which is a plain sum
+        return mean and batch_size < len(data.x) and (data.weight is not None or self.alpha > EVEN_ALPHA)
 
     def _fitting(
         self,

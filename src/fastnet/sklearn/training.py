@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -11,13 +12,14 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastnet.arrays import aligned_zeros
-from fastnet.backends.reference import STEP
+from fastnet.backends.reference import LOSS_SUM, NORM, ROW, STEP
 from fastnet.callbacks import Callback
 from fastnet.checks import Array, check_metric
 from fastnet.network import Network
 from fastnet.optimizers import SGD, Adam, Optimizer
 from fastnet.progress import Progress, _Lines
 from fastnet.run import Data, Run
+from fastnet.sklearn.parameters import Objective
 from fastnet.sklearn.rows import SparseExecutor, SparseRows
 from fastnet.training import Trainer
 
@@ -91,6 +93,72 @@ def penalty(network: Network, alpha: float) -> float:
 _DOT = 8192  # values of one product: more, and a BLAS may wake its threads
 
 
+class Tally:
+    """An executor's `train`, one batch after the other, that adds up what scikit-learn's ``loss_`` is.
+
+    That is the mean over batches, by their numbers of samples, of their losses and of the penalties before
+    their updates; a batch's loss is a mean by the weights of its own samples. It takes some microseconds for
+    each batch.
+
+    Parameters
+    ----------
+    executor : Executor or FunctionExecutor
+        That trains.
+    batch_size : int
+        Samples of one update.
+    network : Network
+        Whose weights are penalised.
+    alpha : float
+        Strength of the penalty.
+    objective : Objective
+        The loss.
+    """
+
+    def __init__(
+        self, executor: Any, batch_size: int, network: Network, alpha: float, objective: Objective
+    ) -> None:
+        self._trains, self.batch_size = executor, batch_size
+        self.network, self.alpha, self.objective = network, alpha, objective
+        self.executor = getattr(executor, "executor", executor)  # which evaluates
+        self._sum = 0.0
+
+    def train(
+        self,
+        x: Any,
+        y: Array,
+        sample_weight: Array | None,
+        order: Array,
+        learning_rates: Array,
+        progress: Array,
+        seconds: float,
+    ) -> bool:
+        """Train as `fastnet.backends.reference.Executor.train` does."""
+        deadline = time.perf_counter() + seconds
+        while (first := int(progress[ROW])) < len(order):
+            end = min(first + self.batch_size, len(order))
+            loss_sum, norm = float(progress[LOSS_SUM]), float(progress[NORM])
+            before = penalty(self.network, self.alpha)
+            if not self._trains.train(x, y, sample_weight, order[:end], learning_rates, progress, 0.0):
+                return False
+            rows = order[first:end]
+            weight = None if sample_weight is None else sample_weight[rows]
+            share = float(len(rows) if weight is None else weight.sum(dtype=np.float64))
+            if share:
+                value = (progress[LOSS_SUM] - loss_sum) / (progress[NORM] - norm) * self.objective.report
+                constant = (
+                    0.0 if self.objective.constant is None else self.objective.constant(y[rows], weight)
+                )
+                self._sum += len(rows) * (float(value) + constant + before / share)
+            if time.perf_counter() >= deadline:
+                break
+        return True
+
+    def take(self) -> float:
+        """Return the sum over all samples since the last call."""
+        taken, self._sum = self._sum, 0.0
+        return taken
+
+
 # ---- the order of samples ---------------------------------------------------------------------------------
 
 
@@ -161,23 +229,27 @@ class Fitting(Trainer):
         epochs: int,
         batch_size: int,
         random_state: np.random.RandomState | None,
+        stopping: Stopping,
         listeners: Sequence[Callback],
     ) -> Run:
         """Train for at most so many epochs, in a new order each where there is a random state.
 
-        Accuracy is counted where somebody looks on, besides the first listener.
+        Accuracy is counted where somebody looks on.
         """
-        watched = validation is not None or len(listeners) > 1
+        watched = validation is not None or len(listeners) > 0
         metric = check_metric(self.loss, self.network.graph, data.y) if watched else ""
         keeps = any(listener.reads_gradients for listener in listeners)
         executor = self._executor("fit", metric, batch_size, keeps)
+        if stopping.summed is not None:
+            alpha = stopping.estimator.alpha
+            executor = stopping.tally = Tally(executor, batch_size, self.network, alpha, stopping.summed)
         if isinstance(data.x, SparseRows):
             executor = SparseExecutor(executor, batch_size)
         if random_state is not None:
             self.rng = _Order(random_state, len(data.x), self.seed)  # type: ignore[assignment]
         run = Run(self, executor, data, validation, epochs, batch_size, random_state is not None, metric)
         try:
-            self._go(run, listeners)
+            self._go(run, [stopping, *listeners])
         finally:
             self.rng = np.random.Generator(np.random.PCG64(self.seed))  # no random state is kept, as there
         return run
@@ -228,6 +300,8 @@ class Stopping(Callback):
         Of a trainer: the validation score, where that decides.
     incremental : bool
         Whether this is one epoch of many calls: the best weights come back only when it is time to stop.
+    summed : Objective, optional
+        What is added up batch by batch, by a `Tally`; None takes the penalty from the ends of each epoch.
     """
 
     def __init__(
@@ -239,7 +313,10 @@ class Stopping(Callback):
         reported: Reported,
         score: Callable[[Trainer], float] | None,
         incremental: bool,
+        summed: Objective | None,
     ) -> None:
+        self.summed = summed
+        self.tally: Tally | None = None
         self.estimator, self.record, self.incremental = estimator, record, incremental
         self.samples, self.batches, self.reported, self.score = samples, batches, reported, score
         self._before = 0.0
@@ -259,7 +336,10 @@ class Stopping(Callback):
         record.n_iter += 1
         record.t += trainer.run.samples
         best = record.best_loss
-        record.add_loss(self.reported[0](logs["loss"]) + self._penalty_of_epoch(trainer))
+        if self.tally is None:
+            record.add_loss(self.reported[0](logs["loss"]) + self._penalty_of_epoch(trainer))
+        else:
+            record.add_loss(self.tally.take() / trainer.run.samples)
         if "val_loss" in logs:
             record.validation_loss_curve.append(self.reported[1](logs["val_loss"]))
         if estimator.verbose:
