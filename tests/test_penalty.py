@@ -14,7 +14,7 @@ from fastnet.backends import reference
 from fastnet.layers import Dense
 from fastnet.loss_functions import FunctionExecutor
 from fastnet.losses import LOSSES
-from fastnet.optimizers import SGD
+from fastnet.optimizers import SGD, Adam, Optimizer
 
 BATCHES = [4, 4, 3]
 DECAY, RATE = 0.5, 0.1
@@ -27,7 +27,9 @@ class Shared(SGD):
         return {**super().hyper(), "shares_decay": 1.0}
 
 
-def decayed(kernels: ModuleType, dtype: str, optimizer: SGD, weighted: bool, function: bool = False) -> float:
+def decayed(
+    kernels: ModuleType, dtype: str, optimizer: Optimizer, weighted: bool, function: bool = False
+) -> float:
     """What is left of a weight of 1 after an epoch in which only decay acts: every input is 0."""
     make = functools.partial(
         Task, lowered([Dense(1, bias=False)], 1), "" if function else "mean_squared_error"
@@ -61,6 +63,28 @@ def test_decay_is_divided_where_the_loss_is_a_function(kernels: ModuleType, dtyp
     right = np.prod([1 - RATE * DECAY / share for share in BATCHES])
     shared = Shared(RATE, weight_decay=DECAY)
     assert decayed(kernels, dtype, shared, False, function=True) == pytest.approx(right, rel=1e-6)
+
+
+class PlainAdam(Adam):
+    """Adam as scikit-learn has it."""
+
+    def hyper(self) -> dict[str, float]:
+        return {**super().hyper(), "shares_decay": 1.0, "plain_epsilon": 1.0}
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_plain_epsilon_is_added_before_the_correction(kernels: ModuleType, dtype: str, plain: bool) -> None:
+    epsilon, w, m, v = 0.3, 1.0, 0.0, 0.0
+    for step, share in enumerate(BATCHES, start=1):
+        g = DECAY * w / (share if plain else 1)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        corrections = 1 - 0.9**step, 1 - 0.999**step
+        if plain:
+            w -= RATE * corrections[1] ** 0.5 / corrections[0] * m / (v**0.5 + epsilon)
+        else:
+            w -= RATE * m / corrections[0] / ((v / corrections[1]) ** 0.5 + epsilon)
+    optimizer = (PlainAdam if plain else Adam)(RATE, epsilon=epsilon, weight_decay=DECAY)
+    assert decayed(kernels, dtype, optimizer, weighted=False) == pytest.approx(w, rel=1e-6)
 
 
 def test_a_batch_without_weight_does_not_decay(kernels: ModuleType, dtype: str) -> None:

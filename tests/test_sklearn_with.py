@@ -64,7 +64,7 @@ def same(one: Any, other: Any) -> bool:
         {"early_stopping": True},
         {"solver": "lbfgs", "max_iter": 8},
         {"loss": "function"},
-        {"dropout": 0.3, "batch_size": 32, "class_weight": "balanced"},
+        {"dropout": 0.3, "batch_size": 32, "class_weight": {0: 3.0}},
     ],
 )
 def test_sparse_samples_are_as_good_as_dense_ones(
