@@ -201,6 +201,20 @@ def test_wrong_class_weights_are_named(points: Any, class_weight: Any, message: 
         classifier(class_weight=class_weight).fit(*points)
 
 
+@pytest.mark.filterwarnings("error")
+def test_batches_that_weigh_little_or_nothing_have_a_loss(points: Any) -> None:
+    """What they add to the sums of the others would be lost by rounding."""
+    x, y = points
+    weight = np.repeat([1.0, 1e-30, 0.0], 20)
+    with pytest.warns(ConvergenceWarning):
+        model = classifier(batch_size=20, shuffle=False, alpha=0.0).fit(x, y, weight)
+    first = classifier(batch_size=20, shuffle=False, alpha=0.0, max_iter=1)
+    with pytest.warns(ConvergenceWarning):
+        first.fit(x, y, np.repeat([1.0, 1.0, 0.0], 20))
+    assert model.loss_curve_[0] == pytest.approx(first.loss_, rel=1e-9)
+    assert np.isfinite(model.loss_curve_).all()
+
+
 # ---- what is said ---------------------------------------------------------------------------------------
 
 

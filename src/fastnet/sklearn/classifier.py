@@ -125,7 +125,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     -----
     y is (N,) of two or more classes, (N, K) of zeros and ones (several labels at once), or (N, K) of K labels
     of several classes each. The last kind has a group of outputs for each column, whose logits `network_`
-    gives; its loss is computed in Python, and the penalty divided by the number of samples, also with weights.
+    gives. Its loss is computed in Python, and its penalty is divided by the number of samples, not by the sum
+    of their weights.
 
     Examples
     --------

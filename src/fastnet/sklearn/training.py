@@ -136,19 +136,23 @@ class Tally:
         deadline = time.perf_counter() + seconds
         while (first := int(progress[ROW])) < len(order):
             end = min(first + self.batch_size, len(order))
-            loss_sum, norm = float(progress[LOSS_SUM]), float(progress[NORM])
-            before = penalty(self.network, self.alpha)
+            before, loss_sum, norm = penalty(self.network, self.alpha), progress[LOSS_SUM], progress[NORM]
+            progress[LOSS_SUM] = progress[NORM] = (
+                0.0  # a batch that weighs little would be lost beside others
+            )
             if not self._trains.train(x, y, sample_weight, order[:end], learning_rates, progress, 0.0):
                 return False
-            rows = order[first:end]
-            weight = None if sample_weight is None else sample_weight[rows]
-            share = float(len(rows) if weight is None else weight.sum(dtype=np.float64))
-            if share:
-                value = (progress[LOSS_SUM] - loss_sum) / (progress[NORM] - norm) * self.objective.report
-                constant = (
-                    0.0 if self.objective.constant is None else self.objective.constant(y[rows], weight)
-                )
-                self._sum += len(rows) * (float(value) + constant + before / share)
+            mean = float(progress[LOSS_SUM] / progress[NORM]) if progress[NORM] else None
+            progress[LOSS_SUM] += loss_sum
+            progress[NORM] += norm
+            if mean is not None:
+                rows = order[first:end]
+                weight = None if sample_weight is None else sample_weight[rows]
+                share = float(len(rows) if weight is None else weight.sum(dtype=np.float64))
+                loss = mean * self.objective.report + before / share
+                if self.objective.constant is not None:
+                    loss += self.objective.constant(y[rows], weight)
+                self._sum += len(rows) * loss
             if time.perf_counter() >= deadline:
                 break
         return True
