@@ -182,13 +182,19 @@ def test_a_network_comes_back(backend: str, dtype: str, tmp_path: Path, rng: np.
     again.fit(x, [0, 1, 2], epochs=1, verbose=0)  # it is a network like any other
 
 
+@pytest.mark.parametrize("shape", [(3,), (3, 2, 2)])
 @pytest.mark.parametrize("layers", [[fn.Dropout(0.5)], [fn.Flatten()], [fn.Dense(3), fn.Dropout(0.1)]])
-def test_networks_that_end_or_consist_of_what_does_nothing(tmp_path: Path, layers: list[fn.Layer]) -> None:
-    net = fn.Network(layers, 3, seed=0)
+def test_networks_that_end_or_consist_of_what_does_nothing(
+    tmp_path: Path, layers: list[fn.Layer], shape: tuple[int, ...]
+) -> None:
+    flatten = [fn.Flatten()] if len(shape) > 1 and isinstance(layers[0], fn.Dense) else []
+    net = fn.Network([*flatten, *layers], shape, seed=0)
     net.to_onnx(tmp_path / "net.onnx")
-    x = np.eye(3, dtype=np.float32)
+    x = np.arange(2 * np.prod(shape), dtype=np.float32).reshape(2, *shape)
     check_runtime(tmp_path / "net.onnx", net, x)
-    np.testing.assert_array_equal(fn.from_onnx(tmp_path / "net.onnx").predict(x), net.predict(x))
+    again = fn.from_onnx(tmp_path / "net.onnx")
+    assert again.output_shape == net.output_shape
+    np.testing.assert_array_equal(again.predict(x), net.predict(x))
 
 
 # ---- what cannot be written ---------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from fastnet.activations import ACTIVATIONS
 from fastnet.backends.reference.activations import activation_forward
 from fastnet.errors import FastnetFormatError
 from fastnet.interop.assemble import Part
-from fastnet.layers import Dense, Flatten
+from fastnet.layers import Dense, Dropout, Flatten
 
 __all__ = ["PROBES", "Flow", "Sizes", "Stage", "Value", "affine", "finish", "parts", "source"]
 
@@ -221,7 +221,7 @@ class _Chain:
             raise FastnetFormatError(
                 f"{self._scaled_by}: scales what no Gemm or MatMul follows, for which fastnet has no layer"
             )
-        return self.parts or [Part(Flatten())]  # which does nothing to a flat input
+        return self.parts or [Part(Dropout(0.0))]  # which does nothing to a sample of any shape
 
     def _settle(self) -> None:
         """Let the open layer do the scaling that follows it."""
