@@ -165,6 +165,20 @@ READ: dict[str, tuple[list[Node], dict[str, Any]]] = {
     "relu of max": after(("Max", "z zero", "y"), zero=np.float32(0)),
     "step": after(("Greater", "z zero", "g"), ("Cast", "g", "y", {"to": 1}), zero=np.float32(0)),
     "relu of where": after(("Greater", "z zero", "g"), ("Where", "g z zero", "y"), zero=np.float32(0)),
+    "relu of where, from 0 on": after(
+        ("GreaterOrEqual", "z zero", "g"), ("Where", "g z zero", "y"), zero=np.float32(0)
+    ),
+    "leaky relu of where": after(
+        ("Mul", "z small", "s"),
+        ("Less", "z zero", "l"),
+        ("Where", "l s z", "y"),
+        zero=np.float32(0),
+        small=np.float32(0.01),
+    ),
+    "threshold": after(("LessOrEqual", "z zero", "l"), ("Where", "l zero z", "y"), zero=np.float32(0)),
+    "a scale made of a whole number": after(
+        ("Cast", "whole", "two", {"to": 1}), ("Mul", "z two", "y"), whole=np.array(2)
+    ),
     "tanh, scaled twice": after(
         ("Mul", "z two", "a"), ("Div", "a two", "d"), ("Tanh", "d", "y"), two=np.float32(2)
     ),
@@ -199,6 +213,10 @@ READ: dict[str, tuple[list[Node], dict[str, Any]]] = {
         [("Div", "x most", "s"), ("Sub", "s half", "c"), ("MatMul", "c w", "y")],
         {"w": W, "most": np.float32(255), "half": HALF},
     ),
+    "actions scaled": after(
+        ("Tanh", "z", "t"), ("Mul", "t s", "m"), ("Add", "m b", "y"), s=numbers(4, seed=1)
+    ),
+    "actions scaled by one number": after(("Tanh", "z", "t"), ("Mul", "t s", "y"), s=np.float32(2)),
     "target scaled": after(("Mul", "z s", "m"), ("Add", "m t", "y"), s=numbers(4, seed=1), t=np.float32(2)),
     "target scaled by one number": after(("Mul", "z s", "m"), ("Add", "m t", "y"), s=HALF, t=ONE),
     "scaled before the bias": (
@@ -232,6 +250,14 @@ IMAGES: dict[str, list[Node]] = {
         ("Concat", "u rest", "k", {"axis": 0}),
         ("Reshape", "x k", "f"),
     ],
+    "reshape of single sizes": [
+        ("Shape", "x", "s"),
+        ("Gather", "s first", "n"),
+        ("Unsqueeze", "n axes", "u"),
+        ("Unsqueeze", "open axes", "o"),
+        ("Concat", "u o", "k", {"axis": 0}),
+        ("Reshape", "x k", "f"),
+    ],
     "reshape of one size": [
         ("Shape", "x", "s", {"start": 0, "end": 1}),
         ("Cast", "s", "i", {"to": 7}),
@@ -246,7 +272,7 @@ IMAGES: dict[str, list[Node]] = {
 def test_images(name: str, tmp_path: Path) -> None:
     integers = {"keep": [0, -1], "size": [-1, 12], "rest": [-1], "axes": [0]}
     constants = {key: np.array(value) for key, value in integers.items()} | {"first": np.array(0)}
-    constants |= {"w": numbers(12, 4), "half": HALF}
+    constants |= {"w": numbers(12, 4), "half": HALF, "open": np.array(-1)}
     made = model([*IMAGES[name], ("MatMul", "f w", "y")], constants, shape=("N", 3, 2, 2))
     net = fn.from_onnx(written(made, tmp_path))
     assert net.input_shape == (3, 2, 2) and isinstance(net.layers[0], fn.Flatten)
@@ -339,6 +365,13 @@ def test_wide_and_narrow_weights_make_a_wide_network(tmp_path: Path) -> None:
     nodes = [("MatMul", "x w", "a"), ("Cast", "a", "b", {"to": TensorProto.DOUBLE}), ("MatMul", "b v", "y")]
     made = model(nodes, {"w": W, "v": V.astype("float64")})
     assert fn.from_onnx(written(made, tmp_path)).dtype == "float64"
+
+
+def test_scaled_actions_are_a_layer_of_the_same_dtype(tmp_path: Path, dtype: str) -> None:
+    nodes = [("MatMul", "x w", "z"), ("Tanh", "z", "t"), ("Mul", "t two", "y")]
+    made = model(nodes, {"w": W.astype(dtype), "two": np.array(2, dtype)}, dtype=dtype)
+    net = fn.from_onnx(written(made, tmp_path))
+    assert repr(net.layers) == "(Dense(4, 'tanh', bias=False), Dense(4, 'identity'))" and net.dtype == dtype
 
 
 # ---- what is refused, by name -------------------------------------------------------------------------
@@ -435,10 +468,21 @@ REFUSED: dict[str, tuple[list[Node], dict[str, Any], str]] = {
         ),
         r"Sub .*no activation",
     ),
+    "features of a constant": (
+        [("Unsqueeze", "w axes", "u"), ("MatMul", "x u", "y")],
+        {"w": W, "axes": np.array([0])},
+        r"Unsqueeze .*input 0 is a constant of type float32; wanted integers",
+    ),
+    "more dimensions": (
+        *after(("Unsqueeze", "z axes", "y"), axes=np.array([0])),
+        "Unsqueeze .*something else",
+    ),
     "a condition": (*after(("Greater", "z zero", "y"), zero=np.float32(0)), r"Greater .*no activation"),
-    "scaling at the end": (
-        *after(("Relu", "z", "r"), ("Mul", "r half", "y"), half=HALF),
-        r"Mul .*scales what no Gemm or MatMul follows",
+    "scaling alone": ([("Mul", "x half", "y")], {"half": HALF}, r"Mul .*no output of an activation"),
+    "scaling of many outputs": (
+        [("MatMul", "x w", "z"), ("Tanh", "z", "t"), ("Mul", "t half", "y")],
+        {"w": numbers(3, 2049), "half": HALF},
+        r"Mul .*more than 2048 outputs",
     ),
     "a slope each": (*after(("Mul", "z s", "n"), ("Max", "z n", "y"), s=B), r"Max .*joins two branches"),
     "a bound each": (*after(("Max", "z s", "y"), s=B), r"Max .*a constant for each feature"),

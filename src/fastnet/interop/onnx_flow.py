@@ -32,6 +32,7 @@ PROBES: Array = np.concatenate([-_RIGHT[::-1], [0.0], _RIGHT])
 _NEAR = np.abs(PROBES) <= 80  # beyond, a formula may overflow: log(1 + exp(z)) does where softplus does not
 _ZERO, _ONE = int(np.flatnonzero(PROBES == 0)[0]), int(np.flatnonzero(PROBES == 1)[0])
 _EXACT, _ROUNDING = 1e-12, 1e-14  # of a product and a sum, and of the term in it
+_MOST_SCALED = 2048  # outputs of an activation: the layer that scales them has so many weights, squared
 # Above what constants rounded to float32 can do, and far below gelu against its tanh approximation.
 _TOLERANCE = 1e-6
 
@@ -218,10 +219,19 @@ class _Chain:
         if self._open is not None:
             self._close("identity")
         if self._factor is not None:
-            raise FastnetFormatError(
-                f"{self._scaled_by}: scales what no Gemm or MatMul follows, for which fastnet has no layer"
-            )
+            self._scale_outputs()
         return self.parts or [Part(Dropout(0.0))]  # which does nothing to a sample of any shape
+
+    def _scale_outputs(self) -> None:
+        """Scale what an activation put out, such as actions of a tanh, in a layer of its own."""
+        weights = self.parts[-1].weights if self.parts else None
+        if weights is None or weights.shape[1] > _MOST_SCALED:
+            raise FastnetFormatError(
+                f"{self._scaled_by}: scales what is no output of an activation, or more than {_MOST_SCALED} "
+                "outputs, and no Gemm or MatMul follows"
+            )
+        self._open = _Open(np.eye(weights.shape[1], dtype=weights.dtype), None)
+        self._close("identity")
 
     def _settle(self) -> None:
         """Let the open layer do the scaling that follows it."""

@@ -25,6 +25,7 @@ Attributes: TypeAlias = Mapping[str, Any]
 
 _FLOATS = (1, 11)  # TensorProto.FLOAT and DOUBLE
 _INTEGERS = (6, 7)
+_KINDS = {"f": "float32 or float64", "i": "integers", "b": "true or false"}  # of NumPy's dtypes
 
 
 class Node(NamedTuple):
@@ -166,7 +167,7 @@ def _numbers(node: Node, place: int, kinds: str = "f") -> Array:
     if not isinstance(value, np.ndarray):
         raise node.refuse(f"input {place} is computed; wanted a constant")
     if value.dtype.kind not in kinds:
-        raise node.refuse(f"input {place} is a constant of type {value.dtype}; wanted float32 or float64")
+        raise node.refuse(f"input {place} is a constant of type {value.dtype}; wanted {_KINDS[kinds]}")
     return value
 
 
@@ -266,9 +267,10 @@ def _cast(node: Node) -> Value:
         return value._replace(values=value.values.astype(np.float64)) if condition else value
     if isinstance(value, Sizes) and to in _INTEGERS:
         return value
-    if isinstance(value, np.ndarray) and to in {"f": _FLOATS, "i": _INTEGERS}.get(value.dtype.kind, ()):
+    known = {"f": _FLOATS, "i": _FLOATS + _INTEGERS}
+    if isinstance(value, np.ndarray) and to in known.get(value.dtype.kind, ()):
         return value.astype(TYPES[to])
-    raise node.refuse(f"casts to {TYPES.get(to, to)}; fastnet reads casts of data to float32 and float64")
+    raise node.refuse(f"casts to {TYPES.get(to, to)}; fastnet reads casts to float32 and float64")
 
 
 def _cast_like(node: Node) -> Value:
@@ -436,9 +438,9 @@ def _gather(node: Node) -> Value:
 
 def _sizes(node: Node) -> Value:
     """Unsqueeze and Squeeze: of sizes, whether one stands alone or in a list makes no difference here."""
-    if not isinstance(node.inputs[0], Sizes):
+    if isinstance(node.inputs[0], Flow):
         raise node.refuse("changes the dimensions of something else than the sizes of a shape")
-    return node.inputs[0]
+    return Sizes(_integers(node, 0))
 
 
 def _concat(node: Node) -> Value:
@@ -492,6 +494,9 @@ OPERATORS: dict[str, _Operator] = {
     "Min": _Operator(_pair(np.minimum), 2, 2),
     "Max": _Operator(_pair(np.maximum), 2, 2),
     "Greater": _Operator(_pair(np.greater), 2, 2),
+    "GreaterOrEqual": _Operator(_pair(np.greater_equal), 2, 2),
+    "Less": _Operator(_pair(np.less), 2, 2),
+    "LessOrEqual": _Operator(_pair(np.less_equal), 2, 2),
     "Where": _Operator(_where, 3, 3),
     "Identity": _Operator(_same),
     "Dropout": _Operator(_dropout, 1, 3, {"ratio": 0.5, "seed": 0}),
