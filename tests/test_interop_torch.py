@@ -429,6 +429,12 @@ def with_nan() -> Any:
     return module
 
 
+def with_weight(values: Any) -> Any:
+    module = after()
+    module[0].weight = nn.Parameter(values)
+    return module
+
+
 def with_infinite_bias() -> Any:
     module = after()
     with torch.no_grad():
@@ -522,7 +528,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: after(nn.ReLU(), nn.Linear(4, 2)),
         r"module\[2\] \(Linear\) takes 4 values; the Linear before it gives 3",
     ),
-    "nothing": (lambda: nn.Sequential(), r"has no Linear, so inputs is needed"),
+    "nothing": (lambda: nn.Sequential(nn.Identity()), "module has no layers; wanted at least one"),
+    "a weight for one unit": (
+        lambda: with_weight(torch.zeros(3)),
+        r"module\[0\] \(Linear\): weight has shape \(3,\); wanted \(outputs, inputs\)",
+    ),
+    "weights in a batch": (lambda: with_weight(torch.zeros(1, 3, 3)), r"weight has shape \(1, 3, 3\)"),
 }
 
 
@@ -537,8 +548,9 @@ def test_what_cannot_be_expressed_is_refused_by_name(name: str) -> None:
 
 @pytest.mark.parametrize("module", [MyNet(), nn.ReLU(), MyLinear(2, 2), [nn.Linear(2, 2)], None])
 def test_other_modules_are_refused(module: Any) -> None:
+    way_out = r", .*from_onnx what torch\.onnx\.export makes of it$" if isinstance(module, nn.Module) else "$"
     with pytest.raises(
-        TypeError, match=r"module is a \S+; wanted a torch\.nn\.Sequential or torch\.nn\.Linear"
+        TypeError, match=r"module is a \S+; wanted a torch\.nn\.Sequential or torch\.nn\.Linear" + way_out
     ):
         fn.from_torch(module)
 

@@ -48,6 +48,11 @@ _ADVICE = {
     "ParametrizedLinear": "torch.nn.utils.parametrize.remove_parametrizations makes it a Linear",
 }
 
+_WAY_OUT = (
+    ", as the forward of another class may do anything: write it as a Sequential, or give "
+    "fastnet.from_onnx what torch.onnx.export makes of it"
+)
+
 
 def from_torch(module: nn.Module, inputs: int | Sequence[int] | None = None) -> Network:
     """Return a network that computes what a PyTorch module computes, with copies of its weights.
@@ -86,8 +91,8 @@ def from_torch(module: nn.Module, inputs: int | Sequence[int] | None = None) -> 
     torch = _torch("reading PyTorch's modules")
     if _kind(torch, module) not in ("Sequential", "Linear"):
         raise TypeError(
-            f"module is a {_full_name(module)}; wanted a torch.nn.Sequential or torch.nn.Linear, as the "
-            "forward of another class may do anything"
+            f"module is a {_full_name(module)}; wanted a torch.nn.Sequential or torch.nn.Linear"
+            + _WAY_OUT * isinstance(module, torch.nn.Module)
         )
     parts: list[Part] = []
     previous = "the input"
@@ -105,6 +110,8 @@ def from_torch(module: nn.Module, inputs: int | Sequence[int] | None = None) -> 
             flatten = Part(_flatten(leaf, where))
             parts += [] if _width(parts) else [flatten]  # what a Linear gives is flat
         previous = previous if kind in ("Flatten", "Identity") else where
+    if not parts:
+        raise ValueError("module has no layers; wanted at least one")
     dtypes = {values.dtype for part in parts for values in part[1:] if values is not None}
     if len(dtypes) > 1:
         raise ValueError("module has float32 and float64 parameters; wanted one dtype: module.float()")
@@ -208,6 +215,8 @@ def _width(parts: Sequence[Part]) -> int:
 def _dense(torch: Any, linear: Any, where: str, width: int) -> Part:
     """Return a Linear as a layer; `width` values come in, 0 where that is not known."""
     weight = _array(torch, linear.weight, f"{where}: weight")
+    if weight.ndim != 2:  # as of a Linear that was given another one
+        raise ValueError(f"{where}: weight has shape {weight.shape}; wanted (outputs, inputs)")
     bias = None if linear.bias is None else _array(torch, linear.bias, f"{where}: bias")
     if width not in (0, weight.shape[1]):
         raise ValueError(f"{where} takes {weight.shape[1]} values; the Linear before it gives {width}")
