@@ -22,7 +22,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
-from fastnet.sklearn import MLPRegressor
+from fastnet.sklearn import MLPClassifier, MLPRegressor
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(3.0, 2.0, (80, 4))
@@ -171,6 +171,15 @@ def test_classes_are_kept(tmp_path: Path) -> None:
     json.dumps(net.metadata)
 
 
+def test_labels_of_two_classes_as_the_document_makes_them() -> None:
+    estimator = fitted(linear_model.LogisticRegression(), BINARY)
+    net = fn.from_sklearn(estimator)
+    p = net.predict(X)
+    label = np.array(net.metadata["classes"])[(p[:, 0] > 0.5).astype(int)]
+    np.testing.assert_array_equal(label, estimator.predict(X))
+    assert set(label) == {"no", "yes"}
+
+
 def test_nothing_is_shared() -> None:
     estimator = fitted(mlp(), LABELS)
     before = [one.copy() for one in estimator.coefs_]
@@ -220,6 +229,20 @@ def test_estimators_of_our_own_after_a_scaler() -> None:
     pipeline[-1].network_ = fn.Network([fn.Dropout(0.1), fn.Dense(1)], inputs=4)
     with pytest.raises(ValueError, match=r"begins with Dropout\(0\.1\); wanted a Dense"):
         fn.from_sklearn(pipeline)
+
+
+def test_classes_of_our_own_are_kept() -> None:
+    two = np.stack([LABELS, LABELS > 0], axis=1)
+    for y, outputs, classes in (
+        (BINARY, 1, ["no", "yes"]),
+        (LABELS, 3, [0, 1, 2]),
+        (two, 5, [[0, 1, 2], [0, 1]]),
+    ):
+        estimator = fitted(MLPClassifier(hidden_layer_sizes=(5,), max_iter=3, random_state=0), y)
+        for pipeline in (estimator, make_pipeline(preprocessing.StandardScaler().fit(X), estimator)):
+            net = fn.from_sklearn(pipeline)
+            assert net.metadata == {"classes": classes} and net.output_shape == (outputs,)
+        assert estimator.network_.metadata == {}
 
 
 # ---- what is refused ----------------------------------------------------------------------------------

@@ -288,6 +288,24 @@ def test_images_of_a_fixed_number(tmp_path: Path, target: list[int]) -> None:
     check_same(fn.from_onnx(written(made, tmp_path)).predict(x), outputs(made, x))
 
 
+def test_two_classes_have_two_columns_and_one_of_an_estimator(tmp_path: Path) -> None:
+    """What skl2onnx writes of a classifier, and `from_sklearn` of the same one."""
+    linear_model = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is not installed")
+    x = numbers(60, 3, dtype="float64")
+    estimator = linear_model.LogisticRegression().fit(x, x[:, 0] > x[:, 1])
+    nodes = [
+        ("MatMul", "x w", "m"),
+        ("Add", "m b", "z"),
+        ("Sigmoid", "z", "p"),
+        ("Sub", "one p", "q"),
+        ("Concat", "q p", "y", {"axis": 1}),
+    ]
+    constants = {"w": estimator.coef_.T, "b": estimator.intercept_, "one": np.ones(1)}
+    both = fn.from_onnx(written(model(nodes, constants, dtype="float64"), tmp_path)).predict(x)
+    check_same(both, estimator.predict_proba(x))
+    check_same(fn.from_sklearn(estimator).predict(x), both[:, 1:])
+
+
 def test_constants_in_every_field(dtype: str, tmp_path: Path) -> None:
     """Raw bytes or a list of numbers, in an initializer or a node."""
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

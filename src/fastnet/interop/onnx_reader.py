@@ -42,7 +42,8 @@ def from_onnx(path: str | os.PathLike[str]) -> Network:
 
     Dropout is left out, as it does nothing where a network predicts; what scales the inputs becomes part of
     the first layer. Of a classifier's outputs, the probabilities are read and the labels are not. Two classes
-    that share one logistic output (``1 - p`` and ``p``) become a softmax of two units: the same function.
+    that share one logistic output (``1 - p`` and ``p``) become a softmax of two units, as the file has two
+    columns; `from_sklearn` keeps the one, ``p``.
 
     Parameters
     ----------

@@ -48,7 +48,8 @@ def from_sklearn(estimator: Any) -> Network:
     * ``predict`` of MLPRegressor, LinearRegression, Ridge, RidgeCV, Lasso, LassoCV, ElasticNet, ElasticNetCV,
       SGDRegressor and LinearSVR;
     * ``predict_proba`` of MLPClassifier, LogisticRegression, LogisticRegressionCV, and SGDClassifier with the
-      loss "log_loss"; of two classes, one output, the probability of the second;
+      loss "log_loss"; of two classes, one output, the probability of the second, as the estimator's weights
+      are for one (an ONNX file of it has two, see `from_onnx`);
     * ``decision_function`` of Perceptron, RidgeClassifier, LinearSVC, and SGDClassifier with another loss.
 
     Parameters
@@ -130,8 +131,9 @@ def _unpacked(estimator: Any) -> list[Any]:
 def _network(estimator: Any) -> Network:
     """Return the network of an estimator without scalers."""
     if _is_ours(estimator):
-        ours: Network = estimator.network_
-        return ours.copy()
+        network: Network = estimator.network_.copy()
+        network.metadata |= _classes(estimator)
+        return network
     name = _class(estimator)
     parts = _mlp(estimator) if name in _MLP else [_linear(estimator, name)]
     weights = np.asarray(parts[0].weights)
@@ -192,7 +194,9 @@ def _classes(estimator: Any) -> dict[str, Any]:
     """Return metadata that name the classes, where there are any and JSON has them."""
     if not hasattr(estimator, "classes_"):
         return {}
-    metadata = {"classes": np.asarray(estimator.classes_).tolist()}
+    found = estimator.classes_  # of several outputs a list, and arrays of several lengths in it
+    labels = [one.tolist() for one in found] if isinstance(found, list) else np.asarray(found).tolist()
+    metadata = {"classes": labels}
     try:
         json.dumps(metadata, allow_nan=False)
     except (TypeError, ValueError):
