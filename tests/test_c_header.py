@@ -98,6 +98,7 @@ def test_a_planted_bug_is_found(tmp_path: Path, quantize: str | None) -> None:
         "right": ("$^", ""),
         "sign": (one, r"\g<1>-\g<2>" if (net.layers[1].weights[0, 0] > 0) else r"\1\2"),
         "bias": (r"(bias_0\[6\] = \{\n    )[-\de.]+f", r"\g<1>0.5f"),
+        "nan": (r"(bias_0\[6\] = \{\n    )[-\de.]+f", r"\g<1>NAN"),
         "activation": (r"1\.0f / \(1\.0f|1\.0f\) / \(1\.0f", "1.01f) / (1.0f"),
         "order": (r"sum \+= (.*)\*weights\+\+", r"sum += \g<1>weights[i * units + j]"),
     }

@@ -459,6 +459,18 @@ REFUSED: dict[str, tuple[list[Node], dict[str, Any], str]] = {
     ),
     "softmax of relu": (*after(("Relu", "z", "r"), ("Softmax", "r", "y")), r"Softmax .*no Gemm or MatMul"),
     "half a gelu": (*after(*GELU[:2], ("Mul", "z e", "y"), **GELU_CONSTANTS), r"Mul .*no activation"),
+    "gelu by tanh, written out": (  # within 5e-4 of gelu
+        *after(
+            *(("Mul", "z z", "s"), ("Mul", "s z", "c"), ("Mul", "c k", "m"), ("Add", "z m", "i")),
+            *(("Mul", "i r", "j"), ("Tanh", "j", "t"), ("Add", "t one", "p"), ("Mul", "z p", "q")),
+            ("Mul", "q half", "y"),
+            k=np.float32(0.044715),
+            r=np.float32(math.sqrt(2 / math.pi)),
+            one=ONE,
+            half=HALF,
+        ),
+        r"Mul .*no activation",
+    ),
     "relu up to 100": (
         *after(("Relu", "z", "r"), ("Min", "r most", "y"), most=np.float32(100)),
         r"Min .*no activation",
