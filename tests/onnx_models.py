@@ -59,3 +59,9 @@ def outputs(made: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
     """What ONNX's own reference implementation says."""
     with np.errstate(all="ignore"):
         return ReferenceEvaluator(made).run(None, {made.graph.input[0].name: x})[-1]
+
+
+def check_same(found: np.ndarray, wanted: np.ndarray) -> None:
+    """Demand outputs of the same shape that agree to 1e-5."""
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
