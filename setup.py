@@ -34,6 +34,8 @@ DIRECTIVES = {
 # No -ffast-math and no -march=native: docs/kernels.md says why. -Wno-psabi silences gcc's note on how
 # vectors are passed between functions; ours are all inlined or static.
 COMMON_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-g0", "-Wno-psabi"]
+# A wheel needs no names of static functions; a build in place keeps them, for profilers.
+LINK_FLAGS = ["-s"] if sys.platform == "linux" and "bdist_wheel" in sys.argv else []
 
 
 def load_isa():
@@ -68,6 +70,7 @@ def extensions():
     sources = [f"{SOURCE}/{path.name}" for path in sorted((ROOT / SOURCE).iterdir()) if path.suffix in kinds]
     common = {
         "include_dirs": [SOURCE],
+        "extra_link_args": LINK_FLAGS,
         # A change to any of these rebuilds everything.
         "depends": [*sources, "src/fastnet/backends/isa.py", "setup.py"],
     }

@@ -11,8 +11,8 @@ lie anywhere, are given by pointers. Matrices that do not are walked through in 
 
 from fastnet.backends.compiled.blocks cimport PIECES, Blocks, next_block
 from fastnet.backends.compiled.simd cimport (
-    LANES, NV, forced, real, vload, vload_n, vlt, vmax, vprefetch, vreal, vselect, vset1, vstore, vstore_n, vsum,
-    vsums, vtranspose, vzip_high, vzip_low,
+    HALF, LANES, NV, forced, hload_n, hreal, hset1, real, vload, vload_n, vlow, vlt, vmax, vprefetch, vreal, vselect, vset1,
+    vstore, vstore_n, vsum, vsums, vtranspose, vwide, vzip_high, vzip_low,
 )
 
 cdef enum:
@@ -58,13 +58,17 @@ cdef inline vreal gated(vreal sum, vreal a) noexcept nogil:
 
 cdef inline forced forward_tile(
     const real **rows, const Lines *b, real *c, const Finish *finish, Py_ssize_t row, Py_ssize_t column,
-    Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full, real *copy,
+    Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full, bint half, real *copy,
 ) noexcept nogil:
     """c[row + r][column + v] = sum over the terms k of rows[row + r][k] times line k of b; the last vector has `tail`
-    lanes. Puts the lines, one after the other, into `copy`, unless that is NULL."""
+    lanes, and is a `half` one where they are so few. Puts the lines, one after the other, into `copy`, unless that is
+    NULL."""
     cdef vreal acc[6][8]
     cdef vreal line[8]
     cdef vreal element
+    cdef hreal ends[6]
+    cdef hreal end
+    cdef int W = V - 1 if half else V
     cdef const real *at = b.start
     cdef Py_ssize_t k
     cdef int r, v
@@ -76,19 +80,29 @@ cdef inline forced forward_tile(
                 acc[r][v] = vset1(0)
             else:
                 acc[r][v] = vload(c + r * ld + v * LANES) if full or v < V - 1 else vload_n(c + r * ld + v * LANES, tail)
+    if half:
+        for r in range(R):
+            ends[r] = vlow(acc[r][V - 1])
     for k in range(b.term, b.end):
-        for v in range(V):
+        for v in range(W):
             line[v] = vload(at + v * LANES) if full or v < V - 1 else vload_n(at + v * LANES, tail)
         if copy != NULL:  # lines that lie far apart: nobody else fetches them ahead
             for v in range(V):
                 vprefetch(at + AHEAD * b.stride + v * LANES)
                 vstore(copy + v * LANES, line[v])
             copy += V * LANES
+        if half:
+            end = hload_n(at + W * LANES, tail)
         for r in range(R):
             element = vset1(rows[r][k])
-            for v in range(V):
+            for v in range(W):
                 acc[r][v] = acc[r][v] + element * line[v]
+            if half:
+                ends[r] = ends[r] + hset1(rows[r][k]) * end
         at += b.stride
+    if half:
+        for r in range(R):
+            acc[r][V - 1] = vwide(ends[r])
     if finish.bias != NULL:
         at = finish.bias + column
         for v in range(V):
@@ -116,21 +130,21 @@ cdef inline forced forward_tile(
 
 cdef inline forced forward_rows(
     const real **rows, const Lines *b, real *c, const Finish *finish, Blocks *at, Py_ssize_t ld, Py_ssize_t tail,
-    int V, bint full,
+    int V, bint full, bint half,
 ) noexcept nogil:
     """The rows of one panel. Eight are two tiles of 4: a tile of 2 would wait for the cache, not for the sums."""
     cdef Py_ssize_t i = at.row
     while i + 6 <= at.row_end and at.row_end - i != 8:
-        forward_tile(rows, b, c, finish, i, at.column, ld, tail, 6, V, full, NULL)
+        forward_tile(rows, b, c, finish, i, at.column, ld, tail, 6, V, full, half, NULL)
         i += 6
     while i + 4 <= at.row_end:
-        forward_tile(rows, b, c, finish, i, at.column, ld, tail, 4, V, full, NULL)
+        forward_tile(rows, b, c, finish, i, at.column, ld, tail, 4, V, full, half, NULL)
         i += 4
     if i + 2 <= at.row_end:
-        forward_tile(rows, b, c, finish, i, at.column, ld, tail, 2, V, full, NULL)
+        forward_tile(rows, b, c, finish, i, at.column, ld, tail, 2, V, full, half, NULL)
         i += 2
     if i < at.row_end:
-        forward_tile(rows, b, c, finish, i, at.column, ld, tail, 1, V, full, NULL)
+        forward_tile(rows, b, c, finish, i, at.column, ld, tail, 1, V, full, half, NULL)
 
 
 cdef inline void forward_panel(
@@ -140,16 +154,29 @@ cdef inline void forward_panel(
     cdef Py_ssize_t width = at.column_end - at.column
     cdef Py_ssize_t vectors = (width + LANES - 1) // LANES
     cdef Py_ssize_t tail = width - (vectors - 1) * LANES
+    cdef bint few = HALF > 0 and tail <= HALF
     if width == NV * LANES:
-        forward_rows(rows, b, c, finish, at, ld, tail, NV, True)
+        forward_rows(rows, b, c, finish, at, ld, tail, NV, True, False)
+    elif vectors == 1 and tail == LANES:
+        forward_rows(rows, b, c, finish, at, ld, tail, 1, True, False)
+    elif NV > 2 and vectors == 2 and tail == LANES:
+        forward_rows(rows, b, c, finish, at, ld, tail, 2, True, False)
+    elif vectors == 1 and few:
+        forward_rows(rows, b, c, finish, at, ld, tail, 1, False, True)
     elif vectors == 1:
-        forward_rows(rows, b, c, finish, at, ld, tail, 1, False)
+        forward_rows(rows, b, c, finish, at, ld, tail, 1, False, False)
+    elif vectors == 2 and few:
+        forward_rows(rows, b, c, finish, at, ld, tail, 2, False, True)
     elif vectors == 2:
-        forward_rows(rows, b, c, finish, at, ld, tail, 2, False)
+        forward_rows(rows, b, c, finish, at, ld, tail, 2, False, False)
+    elif NV > 2 and vectors == 3 and few:
+        forward_rows(rows, b, c, finish, at, ld, tail, 3, False, True)
     elif NV > 2 and vectors == 3:
-        forward_rows(rows, b, c, finish, at, ld, tail, 3, False)
+        forward_rows(rows, b, c, finish, at, ld, tail, 3, False, False)
+    elif NV > 2 and vectors == 4 and few:
+        forward_rows(rows, b, c, finish, at, ld, tail, 4, False, True)
     elif NV > 2 and vectors == 4:
-        forward_rows(rows, b, c, finish, at, ld, tail, 4, False)
+        forward_rows(rows, b, c, finish, at, ld, tail, 4, False, False)
 
 
 cdef inline vreal dot(const real *x, const real *b, Py_ssize_t count) noexcept nogil:
@@ -308,7 +335,7 @@ cdef inline void forward_blocks(
         at.column_end = whole
     while count == 1 and at.row < at.row_end and at.column_end + wide <= at.last:
         lines = lines_of(b + term * ld + at.column_end, ld, term, end, False)
-        forward_tile(rows, &lines, c, finish, 0, at.column_end, ld, LANES, 1, 8, True, NULL)
+        forward_tile(rows, &lines, c, finish, 0, at.column_end, ld, LANES, 1, 8, True, False, NULL)
         at.column_end += wide
     while next_block(at):
         forward_block(rows, b, c, finish, term, end, ld, at)

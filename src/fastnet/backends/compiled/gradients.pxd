@@ -3,7 +3,8 @@
 from fastnet.backends.compiled.blocks cimport Blocks
 from fastnet.backends.compiled.gemm cimport gated
 from fastnet.backends.compiled.simd cimport (
-    LANES, NV, forced, real, vload, vload_n, vprefetch, vreal, vset1, vstore, vstore_n, vsums,
+    HALF, LANES, NV, forced, hload_n, hreal, hset1, real, single, vload, vload_n, vlow, vprefetch, vreal, vset1, vstore,
+    vstore_n, vsums, vwide,
 )
 
 cdef enum Start:
@@ -15,13 +16,17 @@ cdef enum Start:
 
 cdef inline forced weights_tile(
     const real **rows, const real *d_z, Py_ssize_t stride, real *result, real rate,
-    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full, bint fused, Start start,
+    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full, bint half, bint fused,
+    Start start,
 ) noexcept nogil:
     """result[r][v] = sum over n of rows[n][first + r] d_z[n][v], or, fused, -= rate times that sum. The rows of d_z are
-    `stride` apart, those of the result `ld`."""
+    `stride` apart, those of the result `ld`. The last vector is a `half` one where its lanes are so few."""
     cdef vreal acc[6][8]
     cdef vreal line[8]
     cdef vreal element
+    cdef hreal ends[6]
+    cdef hreal end
+    cdef int W = V - 1 if half else V
     cdef const real *x
     cdef Py_ssize_t n
     cdef int r, v
@@ -37,15 +42,25 @@ cdef inline forced weights_tile(
         for r in range(R):
             for v in range(V):
                 vprefetch(result + r * ld + v * LANES)
+    if half:
+        for r in range(R):
+            ends[r] = vlow(acc[r][V - 1])
     for n in range(terms):
         x = rows[n] + first
-        for v in range(V):
+        for v in range(W):
             line[v] = vload(d_z + v * LANES) if full or v < V - 1 else vload_n(d_z + v * LANES, tail)
+        if half:
+            end = hload_n(d_z + W * LANES, tail)
         for r in range(R):
             element = vset1(x[r])
-            for v in range(V):
+            for v in range(W):
                 acc[r][v] = acc[r][v] + element * line[v]
+            if half:
+                ends[r] = ends[r] + hset1(x[r]) * end
         d_z += stride
+    if half:
+        for r in range(R):
+            acc[r][V - 1] = vwide(ends[r])
     if start == ADDS:
         for r in range(R):
             for v in range(V):
@@ -67,22 +82,22 @@ cdef inline forced weights_tile(
 
 cdef inline forced weights_rows(
     const real **rows, const real *d_z, Py_ssize_t stride, real *result, real rate,
-    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last, Py_ssize_t ld, Py_ssize_t tail, int V, bint full, bint fused,
-    Start start,
+    Py_ssize_t terms, Py_ssize_t first, Py_ssize_t last, Py_ssize_t ld, Py_ssize_t tail, int V, bint full, bint half,
+    bint fused, Start start,
 ) noexcept nogil:
     """Inputs first .. last of one panel."""
     cdef Py_ssize_t i = first
     while i + 6 <= last and last - i != 8:
-        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 6, V, full, fused, start)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 6, V, full, half, fused, start)
         i += 6
     while i + 4 <= last:
-        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 4, V, full, fused, start)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 4, V, full, half, fused, start)
         i += 4
     if i + 2 <= last:
-        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 2, V, full, fused, start)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 2, V, full, half, fused, start)
         i += 2
     if i < last:
-        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 1, V, full, fused, start)
+        weights_tile(rows, d_z, stride, result + i * ld, rate, terms, i, ld, tail, 1, V, full, half, fused, start)
 
 
 cdef inline void weights_column(
@@ -117,20 +132,33 @@ cdef inline forced weights_panel(
     cdef Py_ssize_t width = at.column_end - at.column
     cdef Py_ssize_t vectors = (width + LANES - 1) // LANES
     cdef Py_ssize_t tail = width - (vectors - 1) * LANES
+    cdef bint few = HALF > 0 and tail <= HALF
     result += at.column
     if width == NV * LANES:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, NV, True, fused, start)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, NV, True, False, fused, start)
+    elif vectors == 1 and tail == LANES:
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 1, True, False, fused, start)
+    elif NV > 2 and vectors == 2 and tail == LANES:
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 2, True, False, fused, start)
+    elif vectors == 1 and few:
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 1, False, True, fused, start)
     elif vectors == 1:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 1, False, fused, start)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 1, False, False, fused, start)
+    elif vectors == 2 and few:
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 2, False, True, fused, start)
     elif vectors == 2:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 2, False, fused, start)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 2, False, False, fused, start)
+    elif NV > 2 and vectors == 3 and few:
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 3, False, True, fused, start)
     elif NV > 2 and vectors == 3:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 3, False, fused, start)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 3, False, False, fused, start)
+    elif NV > 2 and vectors == 4 and few:
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 4, False, True, fused, start)
     elif NV > 2 and vectors == 4:
-        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 4, False, fused, start)
+        weights_rows(rows, d_z, stride, result, rate, terms, at.row, at.row_end, ld, tail, 4, False, False, fused, start)
 
 
-cdef inline void weights_block(
+cdef inline single weights_block(
     const real **rows, const real *d_z, Py_ssize_t stride, real *d_weights, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
     Start start,
 ) noexcept nogil:

@@ -52,7 +52,7 @@ cdef inline void forward_panels(
         end = min(term + DEPTH, terms)
         now = finish if end == terms else &nothing
         lines = lines_of(b + term * ld + at.column, ld, term, end, term > 0)
-        forward_tile(rows, &lines, c, now, at.row, at.column, ld, LANES, 6, NV, True, panel)
+        forward_tile(rows, &lines, c, now, at.row, at.column, ld, LANES, 6, NV, True, False, panel)
         lines = lines_of(panel, PANEL, term, end, term > 0)
         forward_panel(rows, &lines, c, now, ld, &rest)
         term = end

@@ -9,16 +9,19 @@ cdef extern from "simd.h" nogil:
     ctypedef double real
     ctypedef long long integer
     ctypedef double vreal
+    ctypedef double hreal
     ctypedef long long vint
 
     # A return type that makes gcc and clang inline a function wherever it is called: tiles are written once,
     # with the number of rows and vectors as arguments, and each call compiles to its own unrolled loop.
     ctypedef void forced "FASTNET_FORCED"
+    ctypedef void single "FASTNET_SINGLE"
 
     enum:
         MR "FASTNET_MR"
         NV "FASTNET_NV"
         LANES "FASTNET_LANES"
+        HALF "FASTNET_HALF"  # lanes of an hreal, the lower half of a vector; 0: it is no quicker
         VECTOR_BYTES "FASTNET_BYTES"
     const char *DTYPE "FASTNET_DTYPE"
     const char *ISA "FASTNET_ISA"
@@ -30,6 +33,10 @@ cdef extern from "simd.h" nogil:
     void vstore_n(real *p, vreal v, Py_ssize_t n)
     vreal vfill_n(vreal v, Py_ssize_t n, real fill)
     vreal vset1(real x)
+    hreal hset1(real x)
+    hreal hload_n(const real *p, Py_ssize_t n)
+    hreal vlow(vreal v)
+    vreal vwide(hreal v)
     vint viset1(integer x)
     vreal vdiv(vreal a, vreal b)
     vreal vrounded(vreal x)
