@@ -83,6 +83,29 @@ def test_other_calls_give_the_same_bits_on_all_threads(compiled: ModuleType, dty
     assert result(3) == one
 
 
+def test_workers_that_come_too_late_are_done_without(compiled: ModuleType, dtype: str) -> None:
+    """Predictions wait for nobody who sleeps, steps do; a worker takes the one for the other at no time."""
+
+    def result(threads: int) -> list[bytes]:
+        task = large(dtype, threads=threads, rows=400, batch_size=200)
+        executor = task.executor(compiled)
+        out = np.full((400, 10), np.nan, dtype)
+        seen = []
+        for i in range(24):
+            if threads > 1 and i % 3 == 0:
+                time.sleep(0.002)  # the workers fall asleep
+            for _ in range(1 + i % 4):
+                out[...] = np.nan
+                executor.predict(task.x, out)
+                seen.append(out.tobytes())
+            assert task.train(executor)
+        return [*seen, *bits(task)]
+
+    one = result(1)
+    assert result(2) == one
+    assert result(4) == one
+
+
 @pytest.mark.parametrize("widths", [(129, 65), (600, 257)])
 def test_single_rows_in_a_burst_give_the_same_bits(
     compiled: ModuleType, dtype: str, widths: tuple[int, ...]

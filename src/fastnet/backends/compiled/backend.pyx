@@ -30,7 +30,7 @@ from fastnet.backends.compiled.gemm cimport Finish, finish_with, forward_block
 from fastnet.backends.compiled.gradients cimport ANEW, bias_block, weights_block
 from fastnet.backends.compiled.panels cimport DEPTH, input_wide
 from fastnet.backends.compiled.pool cimport (
-    POOL_MOST, pool_barrier, pool_naps, pool_run, pool_seconds, pool_survive_fork,
+    POOL_MOST, pool_barrier, pool_naps, pool_next, pool_offer, pool_run, pool_seconds, pool_survive_fork,
 )
 from fastnet.backends.compiled.program cimport (
     ACTIVATION, DENSE, DROPOUT, FLATTEN, Batch, Operation, Program, Targets,

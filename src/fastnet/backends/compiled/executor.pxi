@@ -251,6 +251,7 @@ cdef class Executor:
         job.batch_size = self.batch_size
         job.look = 1
         job.deadline = job.value = 0
+        job.taken = 0
         return job
 
     cdef int _parts(self, double operations, double worth) noexcept nogil:
@@ -296,7 +297,7 @@ cdef class Executor:
             job.spaces, job.stride, job.losses = self.spaces, _stride(x.shape[0], self.pass_rows, parts), NULL
             job.out = &out[0, 0]
             with nogil:
-                pool_run(_predict_job, &job, parts)
+                pool_offer(_predict_job, &job, parts)
         return bool(job.finite)
 
     def predict_plain(self, x):
@@ -382,7 +383,7 @@ cdef class Executor:
                 job.targets = data.targets
                 job.losses, job.correct = &losses[0], &correct[0]
                 with nogil:
-                    pool_run(_predict_job, &job, parts)
+                    pool_offer(_predict_job, &job, parts)
         for i in range(count):
             total += losses[i]
             right += correct[i]

@@ -66,6 +66,7 @@ cdef struct Job:
     bint training, finite, last
     uint64 step
     double value
+    Py_ssize_t taken             # blocks of rows, predicting, that threads have taken so far
 
 
 cdef enum:
@@ -261,18 +262,19 @@ cdef void _row_job(void *context, int part, int parts) noexcept nogil:
 
 
 cdef void _predict_job(void *context, int part, int parts) noexcept nogil:
-    """Each thread takes its own rows through the whole network, some at a time; with losses, up to the loss."""
+    """Threads take rows through the whole network, block by block while there are any; with losses, up to the loss."""
     cdef Job *job = <Job *>context
     cdef unsigned long long mode = fastnet_flush()
     cdef Program *program = job.program
     cdef Workspace *space = job.spaces + part
     cdef Py_ssize_t outputs = program.sizes[program.output]
-    cdef Py_ssize_t blocks = (job.rows + job.stride - 1) // job.stride
-    cdef Py_ssize_t block, row, i
+    cdef Py_ssize_t row, i
     cdef real *out
     cdef Batch batch
-    for block in range(share(blocks, part, parts), share(blocks, part + 1, parts)):
-        row = block * job.stride
+    while True:
+        row = pool_next(&job.taken) * job.stride
+        if row >= job.rows:
+            break
         batch = _batch(job, row, min(job.stride, job.rows - row), part, parts)
         batch.part, batch.parts = 0, 1
         batch.learns = False

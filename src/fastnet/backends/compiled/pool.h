@@ -2,8 +2,9 @@
  *
  * `pool_run` wakes the workers, runs one job on all of them and on the caller, and waits for all. Inside
  * a job the threads meet at `pool_barrier`, which spins for a while and then waits; after a
- * job workers do the same for the next one, so that an idle process uses no CPU. One job runs at a time:
- * a second caller, from another Python thread, works alone meanwhile. A forked child starts with no
+ * job workers do the same for the next one, so that an idle process uses no CPU. `pool_offer` is for jobs whose
+ * threads take what is left to do, piece by piece (`pool_next`): it waits for nobody who has not begun. One job runs at a
+ * time: a second caller, from another Python thread, works alone meanwhile. A forked child starts with no
  * workers, and makes its own.
  */
 #ifndef FASTNET_POOL_H
@@ -85,9 +86,12 @@ static struct {
     unsigned barriers;  /* barriers so far */
     int sleepers;       /* threads that wait for wake_up */
     unsigned naps;      /* sleeps at barriers so far */
+    int offered;        /* whether this job is an offer, and */
+    unsigned finished;  /* workers that have taken it and are through */
     struct {
-        unsigned jobs; /* jobs that this worker was given so far */
-        char own_cache_line[60];
+        unsigned jobs;    /* that this worker was given so far, */
+        unsigned settled; /* and of these, how many it has taken, or were taken back before it came */
+        char own_cache_line[56];
     } mailbox[POOL_MOST];
 } pool = {POOL_LOCK_INIT, POOL_CONDITION_INIT};
 
@@ -141,14 +145,31 @@ static void pool_barrier(int parts) {
  * run side by side: other processes want the cores. */
 static unsigned pool_naps(void) { return __atomic_load_n(&pool.naps, __ATOMIC_RELAXED); }
 
+/* Take a worker's newest job, or take it back; false where the other one was quicker. */
+static int pool_settle(int part, unsigned jobs) {
+    unsigned before = jobs - 1;
+    return __atomic_compare_exchange_n(&pool.mailbox[part].settled, &before, jobs, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
 static void pool_work(int part) {
-    for (unsigned jobs = 0;; jobs++) {
+    for (unsigned jobs = 0;;) {
         pool_await(&pool.mailbox[part].jobs, jobs, POOL_SPINS);
+        jobs = __atomic_load_n(&pool.mailbox[part].jobs, __ATOMIC_ACQUIRE);
+        if (!pool_settle(part, jobs)) continue; /* too late */
         int parts = __atomic_load_n(&pool.parts, __ATOMIC_ACQUIRE);
+        int offered = __atomic_load_n(&pool.offered, __ATOMIC_ACQUIRE);
         pool.job(pool.context, part, parts);
-        pool_barrier(parts); /* the caller may let go of the context now */
+        if (offered) {
+            __atomic_add_fetch(&pool.finished, 1, __ATOMIC_SEQ_CST);
+            pool_rouse();
+        } else {
+            pool_barrier(parts); /* the caller may let go of the context now */
+        }
     }
 }
+
+/* The next piece of an offered job, of which `*taken` were taken so far. */
+static inline ptrdiff_t pool_next(ptrdiff_t *taken) { return __atomic_fetch_add(taken, 1, __ATOMIC_RELAXED); }
 
 #if defined(_WIN32)
 static DWORD WINAPI pool_entry(LPVOID part) {
@@ -185,25 +206,50 @@ static void pool_forget(void) {
 static void pool_survive_fork(void) { pthread_atfork(NULL, NULL, pool_forget); }
 #endif
 
-/* Run `job` on up to `parts` threads, the caller among them as part 0; returns when all have ended.
- * Where another job is running, or no worker can be started, there are fewer parts. */
-static void pool_run(pool_job job, void *context, int parts) {
+/* Hand `job` to workers, so that there are up to `parts` threads with the caller. Returns how many, or 1 where another
+ * job is running or no worker can be started: then none was handed out. */
+static int pool_hand_out(pool_job job, void *context, int parts, int offered) {
     if (parts > POOL_MOST) parts = POOL_MOST;
-    if (parts <= 1 || __atomic_exchange_n(&pool.busy, 1, __ATOMIC_ACQUIRE)) {
-        job(context, 0, 1);
-        return;
-    }
+    if (parts <= 1 || __atomic_exchange_n(&pool.busy, 1, __ATOMIC_ACQUIRE)) return 1;
     if (pool.cpus == 0) pool.cpus = pool_count_cpus();
     while (pool.workers < parts - 1 && pool_start(pool.workers + 1)) pool.workers++;
     if (parts > pool.workers + 1) parts = pool.workers + 1;
+    if (parts == 1) {
+        __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        return 1;
+    }
     pool.job = job;
     pool.context = context;
+    __atomic_store_n(&pool.finished, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&pool.offered, offered, __ATOMIC_RELEASE);
     __atomic_store_n(&pool.parts, parts, __ATOMIC_RELEASE);
     for (int part = 1; part < parts; part++)
         __atomic_add_fetch(&pool.mailbox[part].jobs, 1, __ATOMIC_SEQ_CST);
     pool_rouse();
+    return parts;
+}
+
+/* Run `job` on up to `parts` threads, the caller among them as part 0; returns when all have ended.
+ * Where another job is running, or no worker can be started, there are fewer parts. */
+static void pool_run(pool_job job, void *context, int parts) {
+    parts = pool_hand_out(job, context, parts, 0);
     job(context, 0, parts);
+    if (parts == 1) return;
     pool_barrier(parts);
+    __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+}
+
+/* The same for a job without barriers, whose threads take pieces of it while there are any. A worker that has not begun
+ * when the caller finds nothing left need not come any more: to wake it may have taken longer than the job. */
+static void pool_offer(pool_job job, void *context, int parts) {
+    parts = pool_hand_out(job, context, parts, 1);
+    job(context, 0, parts);
+    if (parts == 1) return;
+    unsigned taken = 0, finished;
+    for (int part = 1; part < parts; part++)
+        taken += !pool_settle(part, __atomic_load_n(&pool.mailbox[part].jobs, __ATOMIC_RELAXED));
+    while ((finished = __atomic_load_n(&pool.finished, __ATOMIC_ACQUIRE)) != taken)
+        pool_await(&pool.finished, finished, parts > pool.cpus ? POOL_CROWDED : POOL_PATIENCE);
     __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
 }
 #endif

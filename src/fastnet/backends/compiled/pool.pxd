@@ -6,6 +6,8 @@ cdef extern from "pool.h" nogil:
         POOL_MOST
 
     void pool_run(pool_job job, void *context, int parts)
+    void pool_offer(pool_job job, void *context, int parts)
+    Py_ssize_t pool_next(Py_ssize_t *taken)
     void pool_barrier(int parts)
     unsigned pool_naps()
     void pool_survive_fork()
