@@ -137,9 +137,8 @@ class Tally:
         while (first := int(progress[ROW])) < len(order):
             end = min(first + self.batch_size, len(order))
             before, loss_sum, norm = penalty(self.network, self.alpha), progress[LOSS_SUM], progress[NORM]
-            progress[LOSS_SUM] = progress[NORM] = (
-                0.0  # a batch that weighs little would be lost beside others
-            )
+            # From zero: a batch that weighs little would be lost beside others.
+            progress[LOSS_SUM] = progress[NORM] = 0.0
             if not self._trains.train(x, y, sample_weight, order[:end], learning_rates, progress, 0.0):
                 return False
             mean = float(progress[LOSS_SUM] / progress[NORM]) if progress[NORM] else None

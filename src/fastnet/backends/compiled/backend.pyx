@@ -21,7 +21,9 @@ from fastnet.backends.compiled cimport activations as act
 from fastnet.backends.compiled cimport losses as los
 from fastnet.backends.compiled cimport optimizers as opt
 from fastnet.backends.compiled cimport vmath
-from fastnet.backends.compiled.backward cimport NORM_RUN, backward, begins_next, squares_part, update_part
+from fastnet.backends.compiled.backward cimport (
+    NORM_RUN, backward, begins_next, is_small_update, squares_part, update_all, update_part,
+)
 from fastnet.backends.compiled.blocks cimport (
     ALONE, COLUMNS, EVENLY, INPUTS, PANEL, PIECES, ROWS, SMALL_BATCH, Blocks, Split, blocks_of, in_halves,
     in_pieces, is_wide, next_block, shares_halves, split_of,
@@ -41,6 +43,7 @@ from fastnet.backends.compiled.simd cimport (
     DTYPE as _DTYPE, ISA as _ISA, LANES, VECTOR_BYTES as _VECTOR_BYTES, fastnet_flush, fastnet_restore, real, vload,
     vload_n, vreal, vstore, vstore_n, vsum,
 )
+from fastnet.backends.compiled.turned cimport NARROW, TURNED_ROWS, is_narrow, predict_turned
 
 ISA = (<bytes>_ISA).decode()
 DTYPE = (<bytes>_DTYPE).decode()

@@ -30,6 +30,7 @@ from fastnet.backends.compiled.simd cimport LANES, MR, real, vload, vload_n, vst
 cdef enum:
     UPDATE_ROWS = 4 * MR  # of a panel of the weights, whose gradient is updated while it is in the nearest cache
     UPDATE_RUN = 1024     # values of two halves that are added up, likewise
+    SMALL_UPDATE = 2048   # parameters of a network that is updated at once
 
 # ---- products -----------------------------------------------------------------------------------------
 
@@ -297,10 +298,23 @@ cdef inline void update_block(
     )
 
 
+cdef inline bint is_small_update(Program *program, const Rates *rates) noexcept nogil:
+    """Whether the whole network is updated at once: where all of it is in the nearest cache, layers only cost calls."""
+    return program.parameter_count <= SMALL_UPDATE and rates.optimizer != SGD_PLAIN and rates.decay == 0
+
+
+cdef inline void update_all(Program *program, const Rates *rates) noexcept nogil:
+    """Update all parameters, of which none decays."""
+    update_run(
+        rates, program.gradients, program.parameters, program.states[0], program.states[1], 1, program.parameter_count,
+        program.parameter_count, False,
+    )
+
+
 cdef inline void add_halves_run(
     Program *program, Batch *batch, const Rates *rates, Py_ssize_t offset, Py_ssize_t size, bint decays,
 ) noexcept nogil:
-    """The same of this thread's share of `size` values that start at `offset`."""
+    """Add up the halves of this thread's share of the `size` values that start at `offset`; with `rates`, update them."""
     cdef Py_ssize_t lines = (size + 15) // 16
     cdef Py_ssize_t i = share(lines, batch.part, batch.parts) * 16
     cdef Py_ssize_t last = min(share(lines, batch.part + 1, batch.parts) * 16, size)

@@ -156,6 +156,7 @@ cdef class Executor:
             if op.kind == FLATTEN and op.source in source_is_input:
                 source_is_input.add(op.target)
         self._fuse()
+        p.narrow = is_narrow(p)
 
     cdef int _fuse(self) except -1:
         """Let dense layers do the relu that follows them, where nobody else reads what comes before it, and on the
@@ -276,8 +277,12 @@ cdef class Executor:
     # ---- inference
 
     cdef int _prepare(self, int parts) except -1:
+        cdef int i
         while self.spaces_made < parts:
             self._allocate(&self.spaces[self.spaces_made], self.pass_rows, False)
+            if self.program.narrow:
+                for i in range(2):
+                    self.spaces[self.spaces_made].turned[i] = <real *>self._memory(NARROW * TURNED_ROWS * sizeof(real))
             self.spaces_made += 1
         return 0
 
@@ -294,7 +299,8 @@ cdef class Executor:
         with self.lock:
             self._prepare(parts)
             job = self._job(&x[0, 0], x.shape[0])
-            job.spaces, job.stride, job.losses = self.spaces, _stride(x.shape[0], self.pass_rows, parts), NULL
+            job.spaces, job.losses = self.spaces, NULL
+            job.stride = _stride(x.shape[0], TURNED_PASS if self.program.narrow else self.pass_rows, parts)
             job.out = &out[0, 0]
             with nogil:
                 pool_offer(_predict_job, &job, parts)

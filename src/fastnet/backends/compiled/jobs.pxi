@@ -4,7 +4,8 @@
 cdef enum:
     PASS_VALUES = 6144          # of the widest layer that a thread predicts at a time: activations stay in its cache
     LEAST_PASS = 96             # rows; with fewer, tiles do not pay,
-    MOST_PASS = 384             # and with more, no call is saved that would be felt
+    MOST_PASS = 384             # and with more, no call is saved that would be felt;
+    TURNED_PASS = 1280          # of a narrow network, whose values are but those of TURNED_ROWS at any time
     PREDICTION_WORTH = 2000000  # multiply-adds of a call from which threads are woken: some 20 us;
     ROW_WORTH = 100000          # of a single row, in the
     BURST = 8                   # calls, and more, that follow one another
@@ -118,6 +119,10 @@ cdef bint _learn(Job *job, Batch *batch, double learning_rate, bint updates) noe
     cdef opt.Rates rates
     if updates and hyper.clip_norm == 0:
         rates = opt.rates_of(hyper, learning_rate, <double>batch.step, 1, batch.weights)
+        if batch.parts == 1 and is_small_update(job.program, &rates):
+            backward(job.program, job.spaces, batch, NULL)
+            update_all(job.program, &rates)
+            return False
         backward(job.program, job.spaces, batch, &rates)
         return begins_next(job.program, job.spaces, batch, &rates)
     backward(job.program, job.spaces, batch, NULL)
@@ -261,6 +266,11 @@ cdef void _row_job(void *context, int part, int parts) noexcept nogil:
     fastnet_restore(mode)
 
 
+cdef inline void _alone(Batch *batch) noexcept nogil:
+    """These rows are predicted, by this thread only."""
+    batch.part, batch.parts, batch.learns = 0, 1, False
+
+
 cdef void _predict_job(void *context, int part, int parts) noexcept nogil:
     """Threads take rows through the whole network, block by block while there are any; with losses, up to the loss."""
     cdef Job *job = <Job *>context
@@ -268,27 +278,34 @@ cdef void _predict_job(void *context, int part, int parts) noexcept nogil:
     cdef Program *program = job.program
     cdef Workspace *space = job.spaces + part
     cdef Py_ssize_t outputs = program.sizes[program.output]
-    cdef Py_ssize_t row, i
+    cdef Py_ssize_t row, count, i
+    cdef const real *x
     cdef real *out
     cdef Batch batch
     while True:
         row = pool_next(&job.taken) * job.stride
         if row >= job.rows:
             break
-        batch = _batch(job, row, min(job.stride, job.rows - row), part, parts)
-        batch.part, batch.parts = 0, 1
-        batch.learns = False
+        count = min(job.stride, job.rows - row)
         if job.losses != NULL:
+            batch = _batch(job, row, count, part, parts)
+            _alone(&batch)
             forward(program, space, &batch, program.trained)
             loss_part(program, space, &batch, &job.targets, EVENLY, row, 0, job.losses + row, job.correct + row)
             continue
-        if _not_finite(job.x + row * program.sizes[0], batch.count * program.sizes[0]) != 0:
-            job.finite = False  # whichever thread writes it, it is the same
-        forward(program, space, &batch, program.count)
+        x = job.x + row * program.sizes[0]
         out = job.out + row * outputs
-        if space.values[program.output] != NULL:
-            memcpy(out, space.values[program.output], batch.count * outputs * sizeof(real))
+        if _not_finite(x, count * program.sizes[0]) != 0:
+            job.finite = False  # whichever thread writes it, it is the same
+        if program.narrow and count >= TURNED_ROWS:
+            predict_turned(program, space.turned, x, count, out)
             continue
-        for i in range(batch.count):  # a network that returns its input
+        batch = _batch(job, row, count, part, parts)
+        _alone(&batch)
+        forward(program, space, &batch, program.count)
+        if space.values[program.output] != NULL:
+            memcpy(out, space.values[program.output], count * outputs * sizeof(real))
+            continue
+        for i in range(count):  # a network that returns its input
             memcpy(out + i * outputs, batch.input_rows[i], outputs * sizeof(real))
     fastnet_restore(mode)

@@ -68,6 +68,7 @@ cdef struct Program:
     Hyper hyper
     uint64 seed
     bint keeps_gradients
+    bint narrow                     # see `is_narrow`
     double layer_worth              # multiply-adds of a dense layer from which threads share it
 
 cdef struct Workspace:
@@ -77,6 +78,7 @@ cdef struct Workspace:
     real **values
     real **deltas
     const real ***rows
+    real *turned[2]                 # of predictions of narrow networks
 
 cdef struct Batch:
     # One step's rows, as one thread sees it.

@@ -368,19 +368,39 @@ SIMD vreal vsums(vreal *rows) {
     return rows[0];
 }
 
-/* Each round interleaves the upper half of the rows with the lower; log2(LANES) rounds transpose. */
-SIMD void vtranspose(vreal *rows) {
-    vreal next[FASTNET_LANES];
+/* Each round interleaves the upper half of `count` vectors with the lower: the highest bit of a value's place becomes the
+ * lowest. So log2(n) rounds take n x m values to m x n. */
+SIMD void vinterleave(vreal *rows, int count, int n) {
+    vreal next[FASTNET_LANES < 8 ? 8 : FASTNET_LANES];
 #pragma GCC unroll 4
-    for (int round = 1; round < FASTNET_LANES; round *= 2) {
+    for (int round = 1; round < n; round *= 2) {
 #pragma GCC unroll 8
-        for (int i = 0; i < FASTNET_LANES / 2; i++) {
-            next[2 * i] = vzip_low(rows[i], rows[i + FASTNET_LANES / 2]);
-            next[2 * i + 1] = vzip_high(rows[i], rows[i + FASTNET_LANES / 2]);
+        for (int i = 0; i < count / 2; i++) {
+            next[2 * i] = vzip_low(rows[i], rows[i + count / 2]);
+            next[2 * i + 1] = vzip_high(rows[i], rows[i + count / 2]);
         }
 #pragma GCC unroll 16
-        for (int i = 0; i < FASTNET_LANES; i++) rows[i] = next[i];
+        for (int i = 0; i < count; i++) rows[i] = next[i];
     }
+}
+SIMD void vtranspose(vreal *rows) { vinterleave(rows, FASTNET_LANES, FASTNET_LANES); }
+
+/* LANES rows of 2, 4 or 8 values, which lie in as many vectors: turned, and with `in` false, turned back. */
+SIMD void vturn(const real *from, ptrdiff_t ld_from, real *to, ptrdiff_t ld_to, ptrdiff_t width, int in) {
+    vreal rows[FASTNET_LANES < 8 ? 8 : FASTNET_LANES];
+#define FASTNET_TURN(WIDTH)                                                     \
+    for (int i = 0; i < WIDTH; i++) rows[i] = vload(from + i * ld_from);        \
+    if (in) vinterleave(rows, WIDTH, FASTNET_LANES);                            \
+    else vinterleave(rows, WIDTH, WIDTH);                                       \
+    for (int i = 0; i < WIDTH; i++) vstore(to + i * ld_to, rows[i]);
+    if (width == 2) {
+        FASTNET_TURN(2)
+    } else if (width == 4) {
+        FASTNET_TURN(4)
+    } else {
+        FASTNET_TURN(8)
+    }
+#undef FASTNET_TURN
 }
 
 /* The same from one matrix, whose rows are `ld_from` apart, to another. */

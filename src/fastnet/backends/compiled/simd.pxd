@@ -65,6 +65,7 @@ cdef extern from "simd.h" nogil:
     vreal vzip_low(vreal a, vreal b)
     vreal vzip_high(vreal a, vreal b)
     void vtranspose(vreal *rows)
+    void vturn(const real *from_, Py_ssize_t ld_from, real *to, Py_ssize_t ld_to, Py_ssize_t width, bint into)
     void vtranspose_square(const real *source, Py_ssize_t ld_source, real *target, Py_ssize_t ld_target)
     void vtranspose_edge(
         const real *source, Py_ssize_t ld_source, real *target, Py_ssize_t ld_target, Py_ssize_t rows, Py_ssize_t columns
