@@ -25,8 +25,8 @@ from fastnet.backends.compiled.backward cimport (
     NORM_RUN, backward, begins_next, is_small_update, squares_part, update_all, update_part,
 )
 from fastnet.backends.compiled.blocks cimport (
-    ALONE, COLUMNS, EVENLY, INPUTS, PANEL, PIECES, ROWS, SMALL_BATCH, Blocks, Split, blocks_of, in_halves,
-    in_pieces, is_wide, next_block, shares_halves, split_of,
+    ALONE, COLUMNS, EVENLY, INPUTS, MEDIUM_BATCH, PANEL, ROWS, SMALL_BATCH, Blocks, Split, blocks_of, in_halves,
+    is_wide, next_block, pieces_of, shares_halves, split_of,
 )
 from fastnet.backends.compiled.gemm cimport Finish, finish_with, forward_block
 from fastnet.backends.compiled.gradients cimport ANEW, bias_block, weights_block
@@ -35,7 +35,7 @@ from fastnet.backends.compiled.pool cimport (
     POOL_MOST, pool_barrier, pool_naps, pool_next, pool_offer, pool_run, pool_seconds, pool_survive_fork,
 )
 from fastnet.backends.compiled.program cimport (
-    ACTIVATION, DENSE, DROPOUT, FLATTEN, Batch, Operation, Program, Targets,
+    ACTIVATION, DENSE, DROPOUT, FLATTEN, UPDATE_ROWS, Batch, Operation, Program, Targets,
     Workspace, forward, loss_part, norm_of, rows_of, share, split_of_layer, threshold, wait_for_rows,
 )
 from fastnet.backends.compiled.rng cimport dropout_run, uint64

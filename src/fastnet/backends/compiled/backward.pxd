@@ -9,7 +9,7 @@ from libc.string cimport memcpy
 
 from fastnet.backends.compiled.activations cimport SOFTMAX, slope_run, softmax_slope_row
 from fastnet.backends.compiled.blocks cimport (
-    ALONE, COLUMNS, PANEL, ROWS, WHOLE, Blocks, Split, blocks_of, first_of_rows, first_term, in_halves, next_block,
+    ALONE, COLUMNS, PANEL, PIECES, ROWS, WHOLE, Blocks, Split, blocks_of, first_of_rows, first_term, in_halves, next_block,
     shares_halves, weights_of,
 )
 from fastnet.backends.compiled.gemm cimport Finish, finish_with
@@ -21,14 +21,13 @@ from fastnet.backends.compiled.optimizers cimport SGD_PLAIN, Rates, is_plain, sq
 from fastnet.backends.compiled.panels cimport input_wide, run_rows, slopes_panel
 from fastnet.backends.compiled.pool cimport pool_barrier
 from fastnet.backends.compiled.program cimport (
-    ACTIVATION, DENSE, DROPOUT, FLATTEN, Batch, Operation, Program, Workspace, first_piece, first_row, keep_split, rows_of,
+    ACTIVATION, DENSE, DROPOUT, FLATTEN, UPDATE_ROWS, Batch, Operation, Program, Workspace, first_piece, first_row, keep_split, rows_of,
     share, split_of_layer, threshold, wait_for, wait_for_rows,
 )
 from fastnet.backends.compiled.rng cimport dropout_key, dropout_run, uint32, uint64
-from fastnet.backends.compiled.simd cimport LANES, MR, real, vload, vload_n, vstore, vstore_n
+from fastnet.backends.compiled.simd cimport LANES, real, vload, vload_n, vstore, vstore_n
 
 cdef enum:
-    UPDATE_ROWS = 4 * MR  # of a panel of the weights, whose gradient is updated while it is in the nearest cache
     UPDATE_RUN = 1024     # values of two halves that are added up, likewise
     SMALL_UPDATE = 2048   # parameters of a network that is updated at once
 
@@ -65,10 +64,12 @@ cdef inline void descend_and_begin(
 ) noexcept nogil:
     """The descent of the first layer's weights, piece by piece, with the next batch's product."""
     cdef Py_ssize_t piece
-    for piece in range(first_piece(batch, split, batch.part), first_piece(batch, split, batch.part + 1)):
+    cdef Py_ssize_t end = first_piece(batch, split, batch.part + 1, PIECES)
+    for piece in range(first_piece(batch, split, batch.part, PIECES), end):
         descend_ahead(
             batch.input_rows[0], space.deltas[op.target], program.parameters + op.weights, rates.learning_rate, batch.next,
-            op.pieces + piece * op.outputs, first_term(op.inputs, piece), first_term(op.inputs, piece + 1), op.outputs,
+            op.pieces + piece * op.outputs, first_term(op.inputs, piece, PIECES),
+            first_term(op.inputs, piece + 1, PIECES), op.outputs,
         )
 
 
@@ -106,7 +107,7 @@ cdef inline bint dense_backward_part(
         while next_block(&at):
             bias_part(program, batch, op, d_z, &at)
             if rates != NULL:
-                update_block(program, rates, op.bias, op.outputs, &at, False)
+                update_gradients(program, rates, op.bias, op.outputs, &at, False)
     return meets
 
 
@@ -178,9 +179,11 @@ cdef inline void weights_part(
     """One block of the gradient of the weights, from the rows that are left, and of their update.
 
     Plain descent happens within the product's tiles, unless the gradients are wanted; other updates in strips that are
-    still in the nearest cache.
+    still in the nearest cache, and of which nothing else is left unless the gradients are wanted.
     """
     cdef real *gradients = program.gradients + op.weights
+    cdef Py_ssize_t ld = op.outputs
+    cdef bint passes = rates != NULL and not batch.keeps and first == 0
     cdef const real *slopes = d_z + at.column
     cdef Py_ssize_t stride = op.outputs
     cdef Py_ssize_t count = batch.count - first
@@ -192,15 +195,19 @@ cdef inline void weights_part(
     if first == 0 and descends(batch, op, rates):
         descend_block(rows, slopes, stride, program.parameters + op.weights, rates.learning_rate, count, op.outputs, &at)
         return
+    if passes and at.column_end - at.column < op.outputs:
+        ld = PANEL
     while at.row < end:
         at.row_end = min(at.row + UPDATE_ROWS, end) if rates != NULL else end
-        weights_block(rows + first, slopes, stride, gradients, middle, op.outputs, &at, GOES_ON if first > 0 else ANEW)
+        if passes:
+            gradients = batch.strip - at.row * ld - at.column
+        weights_block(rows + first, slopes, stride, gradients, middle, ld, &at, GOES_ON if first > 0 else ANEW)
         if middle < count:
-            weights_block(
-                rows + middle, slopes + middle * stride, stride, gradients, count - middle, op.outputs, &at, ADDS
-            )
+            weights_block(rows + middle, slopes + middle * stride, stride, gradients, count - middle, ld, &at, ADDS)
         if rates != NULL:
-            update_block(program, rates, op.weights, op.outputs, &at, True)
+            update_block(
+                program, rates, gradients + at.row * ld + at.column, ld, op.weights, op.outputs, &at, True
+            )
         at.row = at.row_end
 
 
@@ -281,21 +288,30 @@ cdef inline void backward(Program *program, Workspace *space, Batch *batch, cons
 # ---- update -----------------------------------------------------------------------------------------
 
 cdef inline void update_block(
-    Program *program, const Rates *rates, Py_ssize_t offset, Py_ssize_t ld, Blocks *at, bint decays,
+    Program *program, const Rates *rates, const real *gradients, Py_ssize_t ld_g, Py_ssize_t offset, Py_ssize_t ld,
+    Blocks *at, bint decays,
 ) noexcept nogil:
-    """Update one block of the parameters (rows, ld) that start at `offset`."""
+    """Update one block of the parameters (rows, ld) that start at `offset`; its gradients are `ld_g` apart."""
     cdef Py_ssize_t i = offset + at.row * ld + at.column
     cdef Py_ssize_t run = at.column_end - at.column
     cdef Py_ssize_t rows = at.row_end - at.row
-    if run == ld:
+    if run == ld and run == ld_g:
         run *= rows
         rows = 1
     update_run(
-        rates, program.gradients + i, program.parameters + i,
+        rates, gradients, ld_g, program.parameters + i,
         program.states[0] + i if program.states[0] != NULL else NULL,
         program.states[1] + i if program.states[1] != NULL else NULL,
         rows, run, ld, decays,
     )
+
+
+cdef inline void update_gradients(
+    Program *program, const Rates *rates, Py_ssize_t offset, Py_ssize_t ld, Blocks *at, bint decays,
+) noexcept nogil:
+    """The same from where the gradients of all parameters are."""
+    cdef const real *gradients = program.gradients + offset + at.row * ld + at.column
+    update_block(program, rates, gradients, ld, offset, ld, at, decays)
 
 
 cdef inline bint is_small_update(Program *program, const Rates *rates) noexcept nogil:
@@ -306,8 +322,8 @@ cdef inline bint is_small_update(Program *program, const Rates *rates) noexcept 
 cdef inline void update_all(Program *program, const Rates *rates) noexcept nogil:
     """Update all parameters, of which none decays."""
     update_run(
-        rates, program.gradients, program.parameters, program.states[0], program.states[1], 1, program.parameter_count,
-        program.parameter_count, False,
+        rates, program.gradients, 0, program.parameters, program.states[0], program.states[1], 1,
+        program.parameter_count, program.parameter_count, False,
     )
 
 
@@ -332,7 +348,7 @@ cdef inline void add_halves_run(
                 vstore_n(sums + j, vload_n(sums + j, end - j) + vload_n(others + j, end - j), end - j)
         if rates != NULL:
             at.column_end = end - i
-            update_block(program, rates, offset + i, end - i, &at, decays)
+            update_block(program, rates, sums + i, end - i, offset + i, end - i, &at, decays)
         i = end
 
 
@@ -362,11 +378,11 @@ cdef inline void update_part(Program *program, Batch *batch, const Rates *rates)
         split = split_of_layer(program, batch, op)
         at = weights_of(split, op.inputs, op.outputs, batch.part, batch.parts)
         while next_block(&at):
-            update_block(program, rates, op.weights, op.outputs, &at, True)
+            update_gradients(program, rates, op.weights, op.outputs, &at, True)
         if op.bias >= 0:
             at = blocks_of(ALONE if split == ALONE else COLUMNS, 1, op.outputs, batch.part, batch.parts)
             while next_block(&at):
-                update_block(program, rates, op.bias, op.outputs, &at, False)
+                update_gradients(program, rates, op.bias, op.outputs, &at, False)
 
 
 cdef enum:

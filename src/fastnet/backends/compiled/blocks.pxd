@@ -4,9 +4,11 @@ from fastnet.backends.compiled.simd cimport LANES, MR, NV, real
 
 cdef enum:
     ROW_TILES = 4       # for each thread, from which on rows are shared
-    SMALL_BATCH = 48    # rows up to which long sums are made in pieces,
+    SMALL_BATCH = 48    # rows up to which long sums are made in four pieces, and
+    MEDIUM_BATCH = 256  # those up to which in two, unless the weights leave the second-level cache:
+    NEAR = 1 << 20      # bytes;
     LONG_SUM = 256      # and the terms from which a sum is long
-    PIECES = 4          # of a long sum
+    PIECES = 4          # of a long sum, at most
     LARGE_BATCH = 96    # rows from which sums over a batch are made in halves
     PANEL = NV * LANES  # columns of a panel
     WIDE = 1 << 16      # bytes of weights from which a layer is wide
@@ -47,8 +49,8 @@ cdef inline Blocks blocks_of(Split split, Py_ssize_t rows, Py_ssize_t columns, i
         b.column_end = count * part // parts * LANES
         b.last = min(count * (part + 1) // parts * LANES, columns)
     elif split == INPUTS:
-        b.column_end = first_term(columns, PIECES * part // parts)
-        b.last = first_term(columns, PIECES * (part + 1) // parts)
+        b.column_end = first_term(columns, PIECES * part // parts, PIECES)
+        b.last = first_term(columns, PIECES * (part + 1) // parts, PIECES)
     elif part > 0:
         b.row_end = 0
     return b
@@ -58,23 +60,28 @@ cdef inline Blocks weights_of(Split split, Py_ssize_t inputs, Py_ssize_t outputs
     """This thread's part of a layer's weights, their gradients and their update."""
     cdef Blocks b = blocks_of(ROWS if split == INPUTS else split, inputs, outputs, part, parts)
     if split == INPUTS and parts > 1:
-        b.row, b.row_end = first_term(inputs, PIECES * part // parts), first_term(inputs, PIECES * (part + 1) // parts)
+        b.row = first_term(inputs, PIECES * part // parts, PIECES)
+        b.row_end = first_term(inputs, PIECES * (part + 1) // parts, PIECES)
     return b
 
 
-cdef inline Py_ssize_t first_term(Py_ssize_t terms, Py_ssize_t piece) noexcept nogil:
-    """First term of a piece of a long sum; that of the next piece is its end."""
-    return terms * piece // PIECES
+cdef inline Py_ssize_t first_term(Py_ssize_t terms, Py_ssize_t piece, Py_ssize_t pieces) noexcept nogil:
+    """First term of a piece of a sum; that of the next piece is its end."""
+    return terms * piece // pieces
 
 
-cdef inline bint in_pieces(Py_ssize_t count, Py_ssize_t inputs) noexcept nogil:
-    """Whether the sums of a forward pass of training are made in pieces, which are then added up in order.
+cdef inline Py_ssize_t pieces_of(Py_ssize_t count, Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:
+    """In how many pieces the sums of a forward pass of training are made, which are then added up in order.
 
-    With few rows, threads that share the sums have each their own rows of the weights, in one piece of memory. If they
-    shared the columns, what one core fetches ahead would be the other's. It does not depend on the number of threads,
-    so the bits do not, either.
+    Threads that share long sums have each their own rows of the weights, in one piece of memory. If they shared the
+    columns, what one core fetches ahead would be the other's. With more rows there is more to add up. It does not depend on
+    the number of threads, so the bits do not, either.
     """
-    return count <= SMALL_BATCH and inputs >= LONG_SUM
+    if inputs < LONG_SUM:
+        return 1
+    if count <= SMALL_BATCH:
+        return PIECES
+    return 2 if count <= MEDIUM_BATCH and inputs * outputs < NEAR // <Py_ssize_t>sizeof(real) else 1
 
 
 cdef inline bint in_halves(Py_ssize_t count, Py_ssize_t inputs, bint wide) noexcept nogil:
@@ -109,7 +116,7 @@ cdef inline Split split_of(
     cdef double work = <double>count * inputs * outputs
     if work < worth:
         return ALONE
-    if in_pieces(count, inputs):
+    if pieces_of(count, inputs, outputs) > 1 and (count <= SMALL_BATCH or parts <= 2):
         return INPUTS
     if count > (ROW_TILES * parts - 1) * MR and (not is_wide(inputs, outputs) or outputs < parts * PANEL):
         return ROWS

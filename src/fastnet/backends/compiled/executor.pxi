@@ -26,7 +26,7 @@ cdef class Executor:
     cdef object lock, empty, dtype, x, __weakref__
     cdef const real **input_rows
     cdef Py_ssize_t stride
-    cdef real *panels                   # a buffer of each thread, `depth` lines of PANEL
+    cdef real *panels                   # a buffer of each thread, `depth` lines of PANEL and a strip
     cdef Py_ssize_t depth
     cdef bint wide                      # whether some layer is
     cdef double *losses
@@ -92,7 +92,7 @@ cdef class Executor:
         self.input_rows = <const real **>self._memory(self.threads * self.stride * sizeof(void *))
         if self.depth:
             self.depth = min(max(self.depth, batch_size if self.wide else 0), <Py_ssize_t>DEPTH)
-            self.panels = <real *>self._memory(self.threads * self.depth * PANEL * sizeof(real))
+            self.panels = <real *>self._memory(self.threads * (self.depth + UPDATE_ROWS) * PANEL * sizeof(real))
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -224,16 +224,20 @@ cdef class Executor:
     cdef int _allocate_pieces(self) except -1:
         """Room for the pieces of long sums, and for the second halves of those over large batches."""
         cdef Operation *op
+        cdef Py_ssize_t rows, count
         cdef int i
         for i in range(self.program.count):
             op = &self.program.ops[i]
             if op.kind == DENSE and self.threads > 1 and in_halves(self.batch_size, op.inputs, op.wide):
                 if self.program.halves == NULL:
                     self.program.halves = <real *>self._memory(self.program.parameter_count * sizeof(real))
-            if op.kind == DENSE and in_pieces(1, op.inputs):
-                op.pieces = <real *>self._memory(
-                    PIECES * min(self.batch_size, <Py_ssize_t>SMALL_BATCH) * op.outputs * sizeof(real)
-                )
+            rows = 0
+            for count in (SMALL_BATCH, MEDIUM_BATCH):
+                count = min(self.batch_size, count)
+                if op.kind == DENSE and pieces_of(count, op.inputs, op.outputs) > 1:
+                    rows = max(rows, pieces_of(count, op.inputs, op.outputs) * count)
+            if rows > 0:
+                op.pieces = <real *>self._memory(rows * op.outputs * sizeof(real))
         return 0
 
     cdef Job _job(self, const real *x, Py_ssize_t rows) noexcept:
@@ -241,7 +245,7 @@ cdef class Executor:
         job.program, job.spaces = &self.program, &self.space
         job.x, job.rows = x, rows
         job.input_rows, job.stride, job.panels = self.input_rows, self.stride, self.panels
-        job.panel_size = self.depth * PANEL
+        job.panel_size = (self.depth + UPDATE_ROWS) * PANEL
         job.targets.labels = job.targets.order = NULL
         job.targets.values = job.targets.weights = NULL
         job.losses, job.correct, job.sums = self.losses, self.correct, self.sums

@@ -9,7 +9,7 @@ Nothing is packed here: most networks' matrices stay in the caches, and the rows
 lie anywhere, are given by pointers. Matrices that do not are walked through in `panels`.
 """
 
-from fastnet.backends.compiled.blocks cimport PIECES, Blocks, next_block
+from fastnet.backends.compiled.blocks cimport Blocks, next_block
 from fastnet.backends.compiled.simd cimport (
     HALF, LANES, NV, forced, hload_n, hreal, hset1, real, vload, vload_n, vlow, vlt, vmax, vprefetch, vreal, vselect, vset1,
     vstore, vstore_n, vsum, vsums, vtranspose, vwide, vzip_high, vzip_low,
@@ -344,18 +344,17 @@ cdef inline void forward_blocks(
 # ---- long sums, from their pieces -------------------------------------------------------------------
 
 cdef inline void add_pieces(
-    const real *pieces, Py_ssize_t stride, real *c, const Finish *finish, Py_ssize_t ld, Blocks *at,
+    const real *pieces, Py_ssize_t number, Py_ssize_t stride, real *c, const Finish *finish, Py_ssize_t ld, Blocks *at,
 ) noexcept nogil:
-    """One block of c = the sum of PIECES matrices, (N, ld) each, which start `stride` apart."""
-    cdef Py_ssize_t n, j, k, count
+    """One block of c = the sum of so many matrices, (N, ld) each, which start `stride` apart."""
+    cdef Py_ssize_t n, j, k, count, piece
     cdef vreal sums
-    cdef int piece
     for n in range(at.row, at.row_end):
         for j from at.column <= j < at.column_end by LANES:
             count = min(<Py_ssize_t>LANES, at.column_end - j)
             k = n * ld + j
             sums = vload_n(pieces + k, count)
-            for piece in range(1, PIECES):
+            for piece in range(1, number):
                 sums = sums + vload_n(pieces + piece * stride + k, count)
             if finish.bias != NULL:
                 sums = sums + vload_n(finish.bias + j, count)

@@ -88,6 +88,7 @@ cdef Batch _batch(Job *job, Py_ssize_t row, Py_ssize_t count, int part, int part
     batch.count, batch.part, batch.parts = count, part, parts
     batch.input_rows = job.input_rows + part * job.stride
     batch.panel = job.panels + part * job.panel_size
+    batch.strip = batch.panel + job.panel_size - UPDATE_ROWS * PANEL
     batch.training, batch.learns, batch.keeps, batch.step = job.training, True, True, job.step
     batch.next, batch.begun, batch.weights = NULL, False, <double>count
     for i in range(count):

@@ -168,7 +168,7 @@ def update(
         while end < count and decay[end] == decay[i]:
             end += 1
         opt.update_run(
-            &rates, &gradients[i], &parameters[i], s + i if s != NULL else NULL, t + i if t != NULL else NULL,
+            &rates, &gradients[i], 0, &parameters[i], s + i if s != NULL else NULL, t + i if t != NULL else NULL,
             1, end - i, end - i, decay[i] != 0,
         )
         i = end

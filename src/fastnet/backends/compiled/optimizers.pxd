@@ -139,10 +139,11 @@ cdef inline forced update_vector(
 
 
 cdef inline forced update_rows(
-    const Rates *rates, const real *g, real *w, real *s, real *t, Py_ssize_t rows, Py_ssize_t run, Py_ssize_t ld,
-    bint decays, bint shaped, Optimizer optimizer, int states,
+    const Rates *rates, const real *g, Py_ssize_t ld_g, real *w, real *s, real *t, Py_ssize_t rows, Py_ssize_t run,
+    Py_ssize_t ld, bint decays, bint shaped, Optimizer optimizer, int states,
 ) noexcept nogil:
-    """Update `rows` runs of `run` parameters that start `ld` apart; the last arguments are known when compiled."""
+    """Update `rows` runs of `run` parameters that start `ld` apart, their gradients `ld_g`; the last arguments are known
+    when compiled."""
     cdef Rates r = rates[0]  # a copy, so that the compiler knows that no store changes it
     cdef Py_ssize_t row, i, n
     cdef vreal wi, si, ti
@@ -174,7 +175,7 @@ cdef inline forced update_rows(
                 vstore_n(s + i, si, n)
             if states > 1:
                 vstore_n(t + i, ti, n)
-        g += ld
+        g += ld_g
         w += ld
         if states > 0:
             s += ld
@@ -188,31 +189,32 @@ cdef inline bint is_plain(const Rates *r, bint decays) noexcept nogil:
 
 
 cdef inline void update_run(
-    const Rates *r, const real *g, real *w, real *s, real *t, Py_ssize_t rows, Py_ssize_t run, Py_ssize_t ld,
-    bint decays,
+    const Rates *r, const real *g, Py_ssize_t ld_g, real *w, real *s, real *t, Py_ssize_t rows, Py_ssize_t run,
+    Py_ssize_t ld, bint decays,
 ) noexcept nogil:
-    """Update `rows` runs of `run` parameters w, `ld` apart, from their gradients g and with two states or NULL."""
+    """Update `rows` runs of `run` parameters w, `ld` apart, from their gradients g, `ld_g` apart, and with two states or
+    NULL."""
     cdef bint plain = is_plain(r, decays)
     if r.optimizer == SGD_PLAIN and plain:
-        update_rows(r, g, w, s, t, rows, run, ld, decays, False, SGD_PLAIN, 0)
+        update_rows(r, g, ld_g, w, s, t, rows, run, ld, decays, False, SGD_PLAIN, 0)
     elif r.optimizer == SGD_PLAIN:
-        update_rows(r, g, w, s, t, rows, run, ld, decays, True, SGD_PLAIN, 0)
+        update_rows(r, g, ld_g, w, s, t, rows, run, ld, decays, True, SGD_PLAIN, 0)
     elif r.optimizer == SGD_MOMENTUM:
-        update_rows(r, g, w, s, t, rows, run, ld, decays, True, SGD_MOMENTUM, 1)
+        update_rows(r, g, ld_g, w, s, t, rows, run, ld, decays, True, SGD_MOMENTUM, 1)
     elif r.optimizer == SGD_NESTEROV:
-        update_rows(r, g, w, s, t, rows, run, ld, decays, True, SGD_NESTEROV, 1)
+        update_rows(r, g, ld_g, w, s, t, rows, run, ld, decays, True, SGD_NESTEROV, 1)
     elif r.optimizer == ADAGRAD:
-        update_rows(r, g, w, s, t, rows, run, ld, decays, True, ADAGRAD, 1)
+        update_rows(r, g, ld_g, w, s, t, rows, run, ld, decays, True, ADAGRAD, 1)
     elif r.optimizer == RMSPROP:
-        update_rows(r, g, w, s, t, rows, run, ld, decays, True, RMSPROP, 1)
+        update_rows(r, g, ld_g, w, s, t, rows, run, ld, decays, True, RMSPROP, 1)
     elif (r.optimizer == ADAM or r.optimizer == ADAMW) and plain:
-        update_rows(r, g, w, s, t, rows, run, ld, decays, False, ADAM, 2)
+        update_rows(r, g, ld_g, w, s, t, rows, run, ld, decays, False, ADAM, 2)
     elif r.optimizer == ADAM:
-        update_rows(r, g, w, s, t, rows, run, ld, decays, True, ADAM, 2)
+        update_rows(r, g, ld_g, w, s, t, rows, run, ld, decays, True, ADAM, 2)
     elif r.optimizer == ADAMW:
-        update_rows(r, g, w, s, t, rows, run, ld, decays, True, ADAMW, 2)
+        update_rows(r, g, ld_g, w, s, t, rows, run, ld, decays, True, ADAMW, 2)
     elif r.optimizer == RPROP:
-        update_rows(r, g, w, s, t, rows, run, ld, decays, True, RPROP, 2)
+        update_rows(r, g, ld_g, w, s, t, rows, run, ld, decays, True, RPROP, 2)
 
 
 cdef inline double squares(const real *g, Py_ssize_t count, real clip_value) noexcept nogil:

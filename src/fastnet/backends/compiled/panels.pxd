@@ -34,42 +34,43 @@ cdef inline bint lies_far(Py_ssize_t terms, Py_ssize_t ld) noexcept nogil:
 
 
 cdef inline void forward_panels(
-    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t terms, Py_ssize_t ld, Blocks *at,
-    real *panel,
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t terms, Py_ssize_t ld,
+    Blocks *at, real *panel,
 ) noexcept nogil:
-    """One block of c = rows b; b (terms, ld), c (N, ld). The first tile fills the panel as it goes."""
+    """One block of c = rows b, from the terms term .. terms; b (I, ld), c (N, ld). The first tile fills the panel as it
+    goes."""
     cdef Finish nothing = finish_with(NULL, False, NULL)
     cdef const Finish *now
     cdef Blocks rest = at[0]
-    cdef Py_ssize_t term = 0
+    cdef Py_ssize_t first = term
     cdef Py_ssize_t end
     cdef Lines lines
     if at.column_end - at.column < PANEL or at.row_end - at.row < 12 or not lies_far(terms, ld):
-        forward_block(rows, b, c, finish, 0, terms, ld, at)
+        forward_block(rows, b, c, finish, term, terms, ld, at)
         return
     rest.row += 6
     while term < terms:
         end = min(term + DEPTH, terms)
         now = finish if end == terms else &nothing
-        lines = lines_of(b + term * ld + at.column, ld, term, end, term > 0)
+        lines = lines_of(b + term * ld + at.column, ld, term, end, term > first)
         forward_tile(rows, &lines, c, now, at.row, at.column, ld, LANES, 6, NV, True, False, panel)
-        lines = lines_of(panel, PANEL, term, end, term > 0)
+        lines = lines_of(panel, PANEL, term, end, term > first)
         forward_panel(rows, &lines, c, now, ld, &rest)
         term = end
 
 
 cdef inline void forward_wide(
-    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t terms, Py_ssize_t ld,
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t terms, Py_ssize_t ld,
     const Blocks *whole, real *panel,
 ) noexcept nogil:
-    """All of this thread's blocks of c = rows b, run by run."""
+    """All of this thread's blocks of c = rows b, from the terms term .. terms, run by run."""
     cdef Blocks at
     cdef Py_ssize_t most = run_rows(terms, ld)
     cdef Py_ssize_t row
     for row from whole.row <= row < whole.row_end by most:
         at = run_of(whole, row, most)
         while next_block(&at):
-            forward_panels(rows, b, c, finish, terms, ld, &at, panel)
+            forward_panels(rows, b, c, finish, term, terms, ld, &at, panel)
 
 
 cdef inline void transpose(

@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 
 from fastnet.backends.compiled.activations cimport SOFTMAX, Activation, activation_run, softmax_row
 from fastnet.backends.compiled.blocks cimport (
-    ALONE, COLUMNS, EVENLY, PIECES, ROWS, WHOLE, Blocks, Split, blocks_of, first_of_rows, first_term, in_pieces, next_block,
+    ALONE, COLUMNS, EVENLY, INPUTS, ROWS, SMALL_BATCH, WHOLE, Blocks, Split, blocks_of, first_of_rows, first_term, next_block, pieces_of,
     split_of,
 )
 from fastnet.backends.compiled.gemm cimport Finish, add_pieces, finish_with, forward_blocks
@@ -23,10 +23,11 @@ from fastnet.backends.compiled.optimizers cimport Hyper
 from fastnet.backends.compiled.panels cimport forward_wide
 from fastnet.backends.compiled.pool cimport pool_barrier
 from fastnet.backends.compiled.rng cimport dropout_key, dropout_run, uint32, uint64
-from fastnet.backends.compiled.simd cimport LANES, real
+from fastnet.backends.compiled.simd cimport LANES, MR, real
 
 cdef enum:
-    SHARED_SUMS = 8192  # sums from which threads share to add up their pieces
+    SHARED_SUMS = 8192    # sums from which threads share to add up their pieces
+    UPDATE_ROWS = 4 * MR  # of a panel of the weights, whose gradient is updated while it is in the nearest cache
 
 cdef enum Kind:
     DENSE
@@ -86,7 +87,8 @@ cdef struct Batch:
     const real **input_rows
     const real *next                # the only row of the next batch, which follows at once; or NULL
     bint begun                      # this batch's first product was made along with the last batch's update
-    real *panel                     # a buffer of this thread, PANEL wide
+    real *panel                     # a buffer of this thread, PANEL wide, and one
+    real *strip                     # of UPDATE_ROWS of these lines
     bint training                   # dropout is on
     bint learns                     # a backward pass follows
     bint keeps                      # the gradients are wanted, not only the update
@@ -120,11 +122,11 @@ cdef inline Py_ssize_t first_row(Batch *batch, Split split, int part) noexcept n
     return share(batch.count, part, batch.parts)
 
 
-cdef inline Py_ssize_t first_piece(Batch *batch, Split split, int part) noexcept nogil:
-    """First piece of a part's long sums; that of the next part is its end."""
+cdef inline Py_ssize_t first_piece(Batch *batch, Split split, int part, Py_ssize_t pieces) noexcept nogil:
+    """First piece of a part's sums; that of the next part is its end."""
     if split == ALONE:
-        return PIECES if part > 0 else 0
-    return share(PIECES, part, batch.parts)
+        return pieces if part > 0 else 0
+    return share(pieces, part, batch.parts)
 
 
 cdef inline Split split_of_layer(Program *program, Batch *batch, Operation *op) noexcept nogil:
@@ -164,11 +166,11 @@ cdef inline Split dense_forward_part(
     cdef real *z = space.values[op.target]
     cdef Finish finish = finish_with(program.parameters + op.bias if op.bias >= 0 else NULL, op.rectifies, NULL)
     cdef Blocks at
-    if batch.learns and in_pieces(batch.count, op.inputs):
+    if batch.learns and pieces_of(batch.count, op.inputs, op.outputs) > 1:
         return pieces_part(batch, op, split, rows, weights, z, &finish, batch.begun and op == program.ops)
     at = blocks_of(split, batch.count, op.outputs, batch.part, batch.parts)
     if op.wide and batch.count > 1:
-        forward_wide(rows, weights, z, &finish, op.inputs, op.outputs, &at, batch.panel)
+        forward_wide(rows, weights, z, &finish, 0, op.inputs, op.outputs, &at, batch.panel)
     else:
         forward_blocks(rows, batch.count, weights, z, &finish, 0, op.inputs, op.outputs, &at)
     return split
@@ -178,25 +180,36 @@ cdef inline Split pieces_part(
     Batch *batch, Operation *op, Split split, const real **rows, const real *weights, real *z, const Finish *finish,
     bint begun,
 ) noexcept nogil:
-    """The forward product of a small batch, its long sums from their pieces, which are there if `begun`."""
+    """A forward product whose long sums are put together from pieces, which are there if `begun`."""
     cdef Finish nothing = finish_with(NULL, False, NULL)
     cdef Py_ssize_t size = batch.count * op.outputs
-    cdef Py_ssize_t piece = first_piece(batch, split, batch.part)
-    cdef Py_ssize_t end = first_piece(batch, split, batch.part + 1)
+    cdef Py_ssize_t pieces = pieces_of(batch.count, op.inputs, op.outputs)
+    cdef bint shared = split == INPUTS or split == ALONE
+    cdef Py_ssize_t piece = first_piece(batch, split, batch.part, pieces) if shared else 0
+    cdef Py_ssize_t end = first_piece(batch, split, batch.part + 1, pieces) if shared else pieces
+    cdef Py_ssize_t term, last
     cdef Blocks at
     while piece < end and not begun:
+        term, last = first_term(op.inputs, piece, pieces), first_term(op.inputs, piece + 1, pieces)
         at = blocks_of(ROWS, batch.count, op.outputs, 0, 1)
-        forward_blocks(
-            rows, batch.count, weights, op.pieces + piece * size, &nothing,
-            first_term(op.inputs, piece), first_term(op.inputs, piece + 1), op.outputs, &at,
-        )
+        if not shared:
+            at = blocks_of(split, batch.count, op.outputs, batch.part, batch.parts)
+        if op.wide and batch.count > SMALL_BATCH:
+            forward_wide(rows, weights, op.pieces + piece * size, &nothing, term, last, op.outputs, &at, batch.panel)
+        else:
+            forward_blocks(
+                rows, batch.count, weights, op.pieces + piece * size, &nothing, term, last, op.outputs, &at
+            )
         piece += 1
-    if split != ALONE:
+    if split == INPUTS:
         pool_barrier(batch.parts)
-    split = COLUMNS if split != ALONE and size >= SHARED_SUMS else ALONE
+        if batch.count > SMALL_BATCH:
+            split = ROWS
+        else:
+            split = COLUMNS if size >= SHARED_SUMS else ALONE
     at = blocks_of(split, batch.count, op.outputs, batch.part, batch.parts)
     while next_block(&at):
-        add_pieces(op.pieces, size, z, finish, op.outputs, &at)
+        add_pieces(op.pieces, pieces, size, z, finish, op.outputs, &at)
     return split
 
 
