@@ -43,7 +43,7 @@ from fastnet.backends.compiled.simd cimport (
     DTYPE as _DTYPE, ISA as _ISA, LANES, VECTOR_BYTES as _VECTOR_BYTES, fastnet_flush, fastnet_restore, real, vload,
     vload_n, vreal, vstore, vstore_n, vsum,
 )
-from fastnet.backends.compiled.turned cimport NARROW, TURNED_ROWS, is_narrow, predict_turned
+from fastnet.backends.compiled.turned cimport NARROW, TURNED_ROWS, WORTH_TURNING, is_narrow, predict_turned
 
 ISA = (<bytes>_ISA).decode()
 DTYPE = (<bytes>_DTYPE).decode()

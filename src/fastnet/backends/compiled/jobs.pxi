@@ -298,7 +298,7 @@ cdef void _predict_job(void *context, int part, int parts) noexcept nogil:
         out = job.out + row * outputs
         if _not_finite(x, count * program.sizes[0]) != 0:
             job.finite = False  # whichever thread writes it, it is the same
-        if program.narrow and count >= TURNED_ROWS:
+        if WORTH_TURNING and program.narrow and count >= TURNED_ROWS:
             predict_turned(program, space.turned, x, count, out)
             continue
         batch = _batch(job, row, count, part, parts)

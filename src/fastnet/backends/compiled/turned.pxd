@@ -11,6 +11,7 @@ from fastnet.backends.compiled.program cimport ACTIVATION, DENSE, DROPOUT, Opera
 from fastnet.backends.compiled.simd cimport LANES, forced, real, vload, vmax, vreal, vset1, vstore, vturn
 
 cdef enum:
+    WORTH_TURNING = LANES >= 8      # shorter vectors are filled by the outputs
     TURNED = 2                      # vectors of rows that go together
     TURNED_ROWS = TURNED * LANES
     NARROW = 64                     # most values of a row in a narrow network, and
@@ -35,7 +36,7 @@ cdef inline bint is_narrow(Program *program) noexcept nogil:
                 return False
         elif op.kind == ACTIVATION and op.activation == SOFTMAX and i < program.count - 1:
             return False
-    return LANES >= 8 and 0 < weights <= NARROW_WEIGHTS
+    return WORTH_TURNING and 0 < weights <= NARROW_WEIGHTS
 
 
 cdef inline void turn_in(const real *x, Py_ssize_t count, Py_ssize_t width, real *y) noexcept nogil:
