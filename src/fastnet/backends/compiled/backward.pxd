@@ -21,15 +21,15 @@ from fastnet.backends.compiled.optimizers cimport SGD_PLAIN, Rates, is_plain, sq
 from fastnet.backends.compiled.panels cimport input_wide, run_rows, slopes_panel
 from fastnet.backends.compiled.pool cimport pool_barrier
 from fastnet.backends.compiled.program cimport (
-    ACTIVATION, DENSE, DROPOUT, FLATTEN, UPDATE_ROWS, Batch, Operation, Program, Workspace, first_piece, first_row, keep_split, rows_of,
-    share, split_of_layer, threshold, wait_for, wait_for_rows,
+    ACTIVATION, DENSE, DROPOUT, FLATTEN, UPDATE_ROWS, Batch, Operation, Program, Workspace, first_piece, first_row,
+    keep_split, rows_of, share, split_of_layer, threshold, wait_for, wait_for_rows,
 )
 from fastnet.backends.compiled.rng cimport dropout_key, dropout_run, uint32, uint64
 from fastnet.backends.compiled.simd cimport LANES, real, vload, vload_n, vstore, vstore_n
 
 cdef enum:
-    UPDATE_RUN = 1024     # values of two halves that are added up, likewise
-    SMALL_UPDATE = 2048   # parameters of a network that is updated at once
+    UPDATE_RUN = 1024    # values of two halves that are added up, and updated while they are in the nearest cache
+    SMALL_UPDATE = 2048  # parameters of a network that is updated at once
 
 # ---- products -----------------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ lie anywhere, are given by pointers. Matrices that do not are walked through in 
 
 from fastnet.backends.compiled.blocks cimport Blocks, next_block
 from fastnet.backends.compiled.simd cimport (
-    HALF, LANES, NV, forced, hload_n, hreal, hset1, real, vload, vload_n, vlow, vlt, vmax, vprefetch, vreal, vselect, vset1,
-    vstore, vstore_n, vsum, vsums, vtranspose, vwide, vzip_high, vzip_low,
+    HALF, LANES, NV, forced, hload_n, hreal, hset1, real, vload, vload_n, vlow, vlt, vmax, vprefetch, vreal, vselect,
+    vset1, vstore, vstore_n, vsum, vsums, vtranspose, vwide, vzip_high, vzip_low,
 )
 
 cdef enum:

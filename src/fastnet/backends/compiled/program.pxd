@@ -11,8 +11,8 @@ from libc.string cimport memcpy
 
 from fastnet.backends.compiled.activations cimport SOFTMAX, Activation, activation_run, softmax_row
 from fastnet.backends.compiled.blocks cimport (
-    ALONE, COLUMNS, EVENLY, INPUTS, ROWS, SMALL_BATCH, WHOLE, Blocks, Split, blocks_of, first_of_rows, first_term, next_block, pieces_of,
-    split_of,
+    ALONE, COLUMNS, EVENLY, INPUTS, ROWS, SMALL_BATCH, WHOLE, Blocks, Split, blocks_of, first_of_rows, first_term,
+    next_block, pieces_of, split_of,
 )
 from fastnet.backends.compiled.gemm cimport Finish, add_pieces, finish_with, forward_blocks
 from fastnet.backends.compiled.losses cimport (
