@@ -182,21 +182,26 @@ def test_files_are_shown_as_one(modules: Any, tmp_path: Path) -> None:
 
 @pytest.fixture
 def near(modules: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A `Near` that finds these distances, and is disturbed where it is told so."""
+    """A `Near` that finds these distances (below 0: one core), and is disturbed where it is told so."""
     distance = modules("distance")
     monkeypatch.setattr(distance, "PAUSE", 0)
 
     def make(distances: list[float], disturbed: list[bool], patience: float) -> Any:
         found, others = iter(distances), iter(disturbed)
         monkeypatch.setattr(distance, "watched", lambda measure, own: (measure(), next(others)))
-        return distance.Near(lambda: next(found), patience)
+        return distance.Near(lambda: distance.Place(abs(one := next(found)), one < 0), patience)
 
     return make
 
 
 @pytest.mark.parametrize(
     ("distances", "disturbed"),
-    [([170, 170, 25, 26], [False, False]), ([25, 170, 25, 25], [False, False]), ([25] * 4, [True, False])],
+    [
+        ([170, 170, 25, 26], [False, False]),
+        ([25, 170, 25, 25], [False, False]),
+        ([25] * 4, [True, False]),
+        ([25, -14, 25, 25], [False, False]),
+    ],
 )
 def test_a_measurement_that_means_nothing_is_repeated(
     near: Any, distances: list[float], disturbed: list[bool]
@@ -220,4 +225,4 @@ def test_the_distance_is_measured_or_nothing(modules: Any) -> None:
 
     with ExitStack() as stack:
         found = modules("distance").meter(stack)()
-    assert found == 0 or 1 < found < 1e6
+    assert found.distance == 0 or 1 < found.distance < 1e6
