@@ -149,8 +149,8 @@ def test_long_sums(kernels: ModuleType, dtype: str, rows: int, outputs: int) -> 
 @pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.1, momentum=0.5)], ids=str)
 @pytest.mark.parametrize("rows", [11, 12, 55])
 def test_wide_layers(kernels: ModuleType, dtype: str, rows: int, optimizer: Optimizer) -> None:
-    """Whose weights are read in panels: more lines than one panel has, and panels that are not full."""
-    graph = lowered([Dense(70, "relu"), Dense(1030, "tanh"), Dense(70, "relu"), Dense(3)], 250)
+    """Whose weights are read in panels and groups: more lines than one has, and panels that are not full."""
+    graph = lowered([Dense(70, "relu"), Dense(1030, "tanh"), Dense(267, "relu"), Dense(3)], 250)
     options: dict[str, Any] = {"batch_size": rows, "optimizer": optimizer}
     check(kernels, functools.partial(Task, graph, "huber", dtype, rows=rows + 2, **options), some_epochs)
     check(kernels, functools.partial(Task, graph, "huber", dtype, rows=rows, **options), one_batch)

@@ -131,7 +131,7 @@ def test_single_rows_in_a_burst_give_the_same_bits(
 SHARED = {
     "wide": (3, 257, 130, 5),
     "long": (300, 33, 270, 10, 4),
-    "deep": (1030, 70, 1030, 4),
+    "deep": (1030, 267, 1030, 4),
     "narrow": (9, 71, 33, 1, 3),
 }
 BATCHES = (1, 2, 5, 9, 47, 49, 100)

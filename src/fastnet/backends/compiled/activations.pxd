@@ -6,7 +6,7 @@ To add one: a name in the enum, in `activation_names` and in `either_run`, and i
 from libc.math cimport INFINITY
 
 from fastnet.backends.compiled.simd cimport (
-    LANES, forced, real, vabs, vfill_n, vhighest, vint, vle, vlt, vload, vload_n, vmax, vmin, vreal, vselect, vset1,
+    LANES, forced, real, vfill_n, vhighest, vle, vlt, vload, vload_n, vmax, vmin, vreal, vselect, vset1,
     vstore, vstore_n, vsum,
 )
 from fastnet.backends.compiled.vmath cimport (

@@ -9,16 +9,16 @@ from libc.string cimport memcpy
 
 from fastnet.backends.compiled.activations cimport SOFTMAX, slope_run, softmax_slope_row
 from fastnet.backends.compiled.blocks cimport (
-    ALONE, COLUMNS, PANEL, PIECES, ROWS, WHOLE, Blocks, Split, blocks_of, first_of_rows, first_term, in_halves, next_block,
-    shares_halves, weights_of,
+    ALONE, COLUMNS, PANEL, PIECES, ROWS, WHOLE, Blocks, Split, blocks_of, first_of_rows, first_term, group_of, in_halves, next_block,
+    next_group, panels_of, shares_halves, weights_of,
 )
 from fastnet.backends.compiled.gemm cimport Finish, finish_with
 from fastnet.backends.compiled.gradients cimport (
-    ADDS, ANEW, GOES_ON, Start, bias_block, descend_ahead, descend_block, descend_row, few_rows, input_block,
+    ADDS, ANEW, GOES_ON, bias_block, descend_ahead, descend_block, descend_row,
     weights_block,
 )
 from fastnet.backends.compiled.optimizers cimport SGD_PLAIN, Rates, is_plain, squares, update_run
-from fastnet.backends.compiled.panels cimport input_wide, run_rows, slopes_panel
+from fastnet.backends.compiled.panels cimport input_blocks, inputs_corner, run_rows, slopes_group
 from fastnet.backends.compiled.pool cimport pool_barrier
 from fastnet.backends.compiled.program cimport (
     ACTIVATION, DENSE, DROPOUT, FLATTEN, UPDATE_ROWS, Batch, Operation, Program, Workspace, first_piece, first_row,
@@ -98,10 +98,9 @@ cdef inline bint dense_backward_part(
         descend_row(rows[0], d_z, program.parameters + op.weights, rates.learning_rate, op.outputs, &at)
     else:
         while op.wide and batch.count - first > run:
-            weights_run(program, batch, op, rows, d_z, at, first, run)
+            weights_part(program, batch, op, NULL, rows, d_z, at, first, run)
             first += run
-        while next_block(&at):
-            weights_part(program, batch, op, rates, rows, d_z, at, first)
+        weights_part(program, batch, op, rates, rows, d_z, at, first, batch.count - first)
     if op.bias >= 0:
         at = blocks_of(ALONE if split == ALONE else COLUMNS, 1, op.outputs, batch.part, batch.parts)
         while next_block(&at):
@@ -119,12 +118,8 @@ cdef inline void input_part(
     cdef const real *weights = program.parameters + op.weights
     cdef real *d_x = space.deltas[op.source]
     cdef Finish finish = finish_with(NULL, False, space.values[op.source] if op.gated else NULL)
-    cdef bint few = few_rows(batch.count, op.outputs)
     cdef Blocks at = blocks_of(split, batch.count, op.inputs, batch.part, batch.parts)
-    if not few:
-        input_wide(d_rows, weights, d_x, &finish, op.inputs, op.outputs, &at, batch.panel)
-    while few and next_block(&at):
-        input_block(d_rows, weights, d_x, finish.gate, op.inputs, op.outputs, &at)
+    input_blocks(d_rows, batch.count, weights, d_x, &finish, op.inputs, op.outputs, &at, batch.panel)
 
 
 cdef inline void half_part(
@@ -159,56 +154,64 @@ cdef inline void bias_part(
         )
 
 
-cdef inline void weights_run(
-    Program *program, Batch *batch, Operation *op, const real **rows, const real *d_z, Blocks at, Py_ssize_t first,
-    Py_ssize_t count,
-) noexcept nogil:
-    """What `count` rows of the batch, from the `first` on, add to the gradient of a wide layer's weights."""
-    cdef real *gradients = program.gradients + op.weights
-    while next_block(&at):
-        slopes_panel(d_z + first * op.outputs, count, op.outputs, &at, batch.panel)
-        weights_block(
-            rows + first, batch.panel, PANEL, gradients, count, op.outputs, &at, GOES_ON if first > 0 else ANEW
-        )
-
-
 cdef inline void weights_part(
-    Program *program, Batch *batch, Operation *op, const Rates *rates, const real **rows, const real *d_z, Blocks at,
-    Py_ssize_t first,
+    Program *program, Batch *batch, Operation *op, const Rates *rates, const real **rows, const real *d_z, Blocks whole,
+    Py_ssize_t first, Py_ssize_t count,
 ) noexcept nogil:
-    """One block of the gradient of the weights, from the rows that are left, and of their update.
+    """What `count` rows of the batch, from the `first` on, add to this thread's part of the gradient of the weights; with
+    `rates`, they are the last ones, and the weights are updated.
 
-    Plain descent happens within the product's tiles, unless the gradients are wanted; other updates in strips that are
-    still in the nearest cache, and of which nothing else is left unless the gradients are wanted.
+    Group by group; of each, a few rows of weights go by all panels before others do.
+    """
+    cdef bint gathered = op.wide and batch.count > 1
+    cdef Py_ssize_t columns = group_of(op.inputs, op.outputs)
+    cdef bint high = columns == PANEL and (rates == NULL or descends(batch, op, rates))
+    cdef Py_ssize_t stride = PANEL if gathered else op.outputs
+    cdef const real *slopes
+    cdef const real **inputs = rows + first
+    cdef Blocks group = whole
+    cdef Blocks at
+    d_z += first * op.outputs
+    while next_group(&group, columns):
+        if gathered:
+            slopes_group(d_z, count, op.outputs, &group, batch.panel)
+        while group.row < whole.row_end:
+            group.row_end = whole.row_end if high else min(group.row + UPDATE_ROWS, whole.row_end)
+            if gathered and columns > PANEL:
+                inputs = batch.corner_rows
+                inputs_corner(rows + first, count, group.row, group.row_end, batch.corner, inputs, UPDATE_ROWS)
+            at = panels_of(&group)
+            while next_block(&at):
+                slopes = batch.panel + (at.column - group.column) * count if gathered else d_z + at.column
+                weights_rows(program, batch, op, rates, inputs, slopes, stride, &at, first, count)
+            group.row = group.row_end
+        group.row, group.row_end = whole.row, whole.row_end
+
+
+cdef inline void weights_rows(
+    Program *program, Batch *batch, Operation *op, const Rates *rates, const real **rows, const real *slopes,
+    Py_ssize_t stride, Blocks *at, Py_ssize_t first, Py_ssize_t count,
+) noexcept nogil:
+    """The same for some rows of weights of one panel, whose columns of d_z are `slopes`.
+
+    Plain descent happens within the product's tiles, unless the gradients are wanted; other updates while the gradient is
+    still in the nearest cache, in a strip of which nothing is left unless the gradients are wanted.
     """
     cdef real *gradients = program.gradients + op.weights
     cdef Py_ssize_t ld = op.outputs
-    cdef bint passes = rates != NULL and not batch.keeps and first == 0
-    cdef const real *slopes = d_z + at.column
-    cdef Py_ssize_t stride = op.outputs
-    cdef Py_ssize_t count = batch.count - first
     cdef Py_ssize_t middle = first_of_rows(count, 1, 2) if halved(batch, op) else count
-    cdef Py_ssize_t end = at.row_end
-    if op.wide and batch.count > 1:
-        slopes_panel(d_z + first * op.outputs, count, op.outputs, &at, batch.panel)
-        slopes, stride = batch.panel, PANEL
     if first == 0 and descends(batch, op, rates):
-        descend_block(rows, slopes, stride, program.parameters + op.weights, rates.learning_rate, count, op.outputs, &at)
+        descend_block(rows, slopes, stride, program.parameters + op.weights, rates.learning_rate, count, op.outputs, at)
         return
-    if passes and at.column_end - at.column < op.outputs:
-        ld = PANEL
-    while at.row < end:
-        at.row_end = min(at.row + UPDATE_ROWS, end) if rates != NULL else end
-        if passes:
-            gradients = batch.strip - at.row * ld - at.column
-        weights_block(rows + first, slopes, stride, gradients, middle, ld, &at, GOES_ON if first > 0 else ANEW)
-        if middle < count:
-            weights_block(rows + middle, slopes + middle * stride, stride, gradients, count - middle, ld, &at, ADDS)
-        if rates != NULL:
-            update_block(
-                program, rates, gradients + at.row * ld + at.column, ld, op.weights, op.outputs, &at, True
-            )
-        at.row = at.row_end
+    if rates != NULL and not batch.keeps and first == 0:
+        if at.column_end - at.column < op.outputs:
+            ld = PANEL
+        gradients = batch.strip - at.row * ld - at.column  # so that the block, where it lies in the weights, is the strip
+    weights_block(rows, slopes, stride, gradients, middle, ld, at, GOES_ON if first > 0 else ANEW)
+    if middle < count:
+        weights_block(rows + middle, slopes + middle * stride, stride, gradients, count - middle, ld, at, ADDS)
+    if rates != NULL:
+        update_block(program, rates, gradients + at.row * ld + at.column, ld, op.weights, op.outputs, at, True)
 
 
 cdef inline void elementwise_backward_part(

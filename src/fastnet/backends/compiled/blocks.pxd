@@ -1,6 +1,6 @@
 """Blocks: how threads share the result of a layer, and the walk over one thread's part of it."""
 
-from fastnet.backends.compiled.simd cimport LANES, MR, NV, real
+from fastnet.backends.compiled.simd cimport GROUP, LANES, MR, NV, real
 
 cdef enum:
     ROW_TILES = 4       # for each thread, from which on rows are shared
@@ -11,7 +11,8 @@ cdef enum:
     PIECES = 4          # of a long sum, at most
     LARGE_BATCH = 96    # rows from which sums over a batch are made in halves
     PANEL = NV * LANES  # columns of a panel
-    WIDE = 1 << 16      # bytes of weights from which a layer is wide
+    WIDE = 1 << 16      # bytes of weights from which a layer is wide,
+    FAR = 1 << 20       # and those that leave the second-level cache
 
 cdef enum Split:
     WHOLE       # every thread may read all of it
@@ -131,8 +132,29 @@ cdef inline Blocks run_of(const Blocks *whole, Py_ssize_t row, Py_ssize_t most) 
     return b
 
 
+cdef inline bint is_far(Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:
+    return inputs * outputs >= FAR // <Py_ssize_t>sizeof(real)
+
+
+cdef inline Py_ssize_t group_of(Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:
+    """Columns of a group of panels, whose lines come from far away together; of nearer matrices it is one panel."""
+    return GROUP if is_far(inputs, outputs) else PANEL
+
+
+cdef inline bint next_group(Blocks *b, Py_ssize_t columns) noexcept nogil:
+    """Step to this thread's next block of so many columns; False where there is none."""
+    b.column = b.column_end
+    b.column_end = min(b.column + columns, b.last)
+    return b.column < b.column_end and b.row < b.row_end
+
+
 cdef inline bint next_block(Blocks *b) noexcept nogil:
     """Step to this thread's next block; False where there is none."""
-    b.column = b.column_end
-    b.column_end = min(b.column + PANEL, b.last)
-    return b.column < b.column_end and b.row < b.row_end
+    return next_group(b, PANEL)
+
+
+cdef inline Blocks panels_of(const Blocks *group) noexcept nogil:
+    """A walk over the blocks of a group."""
+    cdef Blocks b = group[0]
+    b.column_end, b.last = group.column, group.column_end
+    return b

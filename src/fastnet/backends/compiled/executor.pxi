@@ -26,7 +26,8 @@ cdef class Executor:
     cdef object lock, empty, dtype, x, __weakref__
     cdef const real **input_rows
     cdef Py_ssize_t stride
-    cdef real *panels                   # a buffer of each thread, `depth` lines of PANEL and a strip
+    cdef real *panels                   # buffers of each thread, see `Batch`: `depth` lines of GROUP, a strip,
+    cdef const real **corners           # `depth` lines of UPDATE_ROWS, and pointers to them
     cdef Py_ssize_t depth
     cdef bint wide                      # whether some layer is
     cdef double *losses
@@ -92,7 +93,8 @@ cdef class Executor:
         self.input_rows = <const real **>self._memory(self.threads * self.stride * sizeof(void *))
         if self.depth:
             self.depth = min(max(self.depth, batch_size if self.wide else 0), <Py_ssize_t>DEPTH)
-            self.panels = <real *>self._memory(self.threads * (self.depth + UPDATE_ROWS) * PANEL * sizeof(real))
+            self.panels = <real *>self._memory(self.threads * panel_size(self.depth) * sizeof(real))
+            self.corners = <const real **>self._memory(self.threads * self.depth * sizeof(void *))
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -245,7 +247,7 @@ cdef class Executor:
         job.program, job.spaces = &self.program, &self.space
         job.x, job.rows = x, rows
         job.input_rows, job.stride, job.panels = self.input_rows, self.stride, self.panels
-        job.panel_size = (self.depth + UPDATE_ROWS) * PANEL
+        job.corners, job.depth = self.corners, self.depth
         job.targets.labels = job.targets.order = NULL
         job.targets.values = job.targets.weights = NULL
         job.losses, job.correct, job.sums = self.losses, self.correct, self.sums

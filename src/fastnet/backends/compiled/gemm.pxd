@@ -61,8 +61,7 @@ cdef inline forced forward_tile(
     Py_ssize_t ld, Py_ssize_t tail, int R, int V, bint full, bint half, real *copy,
 ) noexcept nogil:
     """c[row + r][column + v] = sum over the terms k of rows[row + r][k] times line k of b; the last vector has `tail`
-    lanes, and is a `half` one where they are so few. Puts the lines, one after the other, into `copy`, unless that is
-    NULL."""
+    lanes, and is a `half` one where they are so few. Gathers the lines in `copy`, unless that is NULL."""
     cdef vreal acc[6][8]
     cdef vreal line[8]
     cdef vreal element

@@ -52,8 +52,9 @@ cdef struct Job:
     Py_ssize_t rows              # of x, or of the order
     const real **input_rows      # `stride` for each thread
     Py_ssize_t stride
-    real *panels                 # `panel_size` for each thread
-    Py_ssize_t panel_size
+    real *panels                 # `panel_size(depth)` for each thread
+    const real **corners         # `depth` for each thread
+    Py_ssize_t depth
     Targets targets
     double *losses
     Py_ssize_t *correct
@@ -79,6 +80,11 @@ cdef enum:
     TOTAL
 
 
+cdef Py_ssize_t panel_size(Py_ssize_t depth) noexcept nogil:
+    """Values of one thread's panel, strip and corner, see `Batch`."""
+    return depth * GROUP + UPDATE_ROWS * PANEL + depth * UPDATE_ROWS
+
+
 cdef Batch _batch(Job *job, Py_ssize_t row, Py_ssize_t count, int part, int parts) noexcept nogil:
     """The batch of `count` rows that starts at `row`."""
     cdef Batch batch
@@ -87,8 +93,10 @@ cdef Batch _batch(Job *job, Py_ssize_t row, Py_ssize_t count, int part, int part
     cdef Py_ssize_t i
     batch.count, batch.part, batch.parts = count, part, parts
     batch.input_rows = job.input_rows + part * job.stride
-    batch.panel = job.panels + part * job.panel_size
-    batch.strip = batch.panel + job.panel_size - UPDATE_ROWS * PANEL
+    batch.panel = job.panels + part * panel_size(job.depth)
+    batch.strip = batch.panel + job.depth * GROUP
+    batch.corner = batch.strip + UPDATE_ROWS * PANEL
+    batch.corner_rows = job.corners + part * job.depth
     batch.training, batch.learns, batch.keeps, batch.step = job.training, True, True, job.step
     batch.next, batch.begun, batch.weights = NULL, False, <double>count
     for i in range(count):

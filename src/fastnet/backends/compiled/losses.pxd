@@ -7,7 +7,7 @@ from libc.math cimport log
 
 from fastnet.backends.compiled.activations cimport softmax_row
 from fastnet.backends.compiled.simd cimport (
-    LANES, real, vabs, vcopysign, vfill_n, vint, vle, vlt, vload, vload_n, vmax, vmin, vreal, vselect, vset1, vstore,
+    LANES, real, vabs, vcopysign, vfill_n, vlt, vload, vload_n, vmax, vmin, vreal, vselect, vset1, vstore,
     vstore_n, vsum,
 )
 from fastnet.backends.compiled.vmath cimport vexp, vlog, vsigmoid, vsoftplus

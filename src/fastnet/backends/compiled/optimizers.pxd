@@ -6,7 +6,7 @@ What is the same for all parameters of a step is worked out once, in `rates_of`.
 from libc.math cimport pow, sqrt
 
 from fastnet.backends.compiled.simd cimport (
-    LANES, forced, real, vabs, vcopysign, vint, vlt, vload, vload_n, vmax, vmin, vreal, vrounded, vselect, vset1, vsqrt,
+    LANES, forced, real, vabs, vcopysign, vlt, vload, vload_n, vmax, vmin, vreal, vrounded, vselect, vset1, vsqrt,
     vstore, vstore_n,
 )
 

@@ -3,23 +3,24 @@
 The lines of a wide matrix lie far from one another, each in another page and often in the same place of a cache, where
 they drive one another out. So the lines of one panel, NV vectors wide and at most DEPTH deep, are put one after the
 other into a buffer of each thread, and stay in its cache while the rows of the batch go by (Goto and van de Geijn,
-"Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34, 2008). So is W^T, which nobody has, turned panel by
-panel. The sums are made in the same order as elsewhere.
+"Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34, 2008). Of narrow panels, those that lie side by side
+are one group, whose lines are put together at once. W^T, which nobody has, is turned panel by panel. The sums are made in
+the same order as elsewhere.
 """
 
-from fastnet.backends.compiled.blocks cimport PANEL, Blocks, next_block, run_of
+from fastnet.backends.compiled.blocks cimport PANEL, Blocks, group_of, is_far, next_block, next_group, panels_of, run_of
 from fastnet.backends.compiled.gemm cimport (
-    Finish, Lines, finish_with, forward_block, forward_panel, forward_tile, lines_of,
+    AHEAD, Finish, Lines, finish_with, forward_block, forward_panel, forward_tile, lines_of,
 )
+from fastnet.backends.compiled.gradients cimport few_rows, input_block
 from fastnet.backends.compiled.simd cimport (
-    LANES, NV, real, vload, vprefetch, vstore, vtranspose_edge, vtranspose_square,
+    GROUP, LANES, NV, real, vload, vprefetch, vstore, vtranspose_edge, vtranspose_square,
 )
 
 cdef enum:
     DEPTH = 1024    # most lines of a panel
     SOON = 16       # vectors of a line that is turned, which are fetched before they are needed
     RUN = 1 << 20   # values of a wide layer, on its wider side, of the rows that go by all panels before others do
-    FAR = 1 << 20   # bytes of a matrix that leaves the second-level cache
 
 
 cdef inline Py_ssize_t run_rows(Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:
@@ -27,50 +28,69 @@ cdef inline Py_ssize_t run_rows(Py_ssize_t inputs, Py_ssize_t outputs) noexcept 
     return max(<Py_ssize_t>256, min(<Py_ssize_t>DEPTH, RUN // max(inputs, outputs, 1)))
 
 
-cdef inline bint lies_far(Py_ssize_t terms, Py_ssize_t ld) noexcept nogil:
-    """Whether a forward product gains by a panel: where a tile reads four cache lines of each line, only once the matrix
-    leaves the second-level cache."""
-    return PANEL * sizeof(real) < 256 or terms * ld >= FAR // <Py_ssize_t>sizeof(real)
-
-
-cdef inline void forward_panels(
-    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t terms, Py_ssize_t ld,
-    Blocks *at, real *panel,
+cdef inline void gather(
+    const real *b, Py_ssize_t ld, real *panels, Py_ssize_t panel_count, Py_ssize_t count,
 ) noexcept nogil:
-    """One block of c = rows b, from the terms term .. terms; b (I, ld), c (N, ld). The first tile fills the panel as it
-    goes."""
+    """Put `count` lines of b, `ld` apart, of so many panels together, panel by panel."""
+    cdef Py_ssize_t k, p
+    cdef int v
+    for k in range(count):
+        for p in range(panel_count):
+            vprefetch(b + AHEAD * ld + p * PANEL)
+            for v in range(NV):
+                vstore(panels + (p * count + k) * PANEL + v * LANES, vload(b + p * PANEL + v * LANES))
+        b += ld
+
+
+cdef inline void forward_group(
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t terms, Py_ssize_t ld,
+    const Blocks *group, real *panels,
+) noexcept nogil:
+    """One group of panels of c = rows b, from the terms term .. terms; b (I, ld), c (N, ld). A single panel is gathered by
+    the first tile as it goes."""
     cdef Finish nothing = finish_with(NULL, False, NULL)
     cdef const Finish *now
-    cdef Blocks rest = at[0]
+    cdef Py_ssize_t columns = group.column_end - group.column
     cdef Py_ssize_t first = term
     cdef Py_ssize_t end
     cdef Lines lines
-    if at.column_end - at.column < PANEL or at.row_end - at.row < 12 or not lies_far(terms, ld):
-        forward_block(rows, b, c, finish, term, terms, ld, at)
-        return
-    rest.row += 6
+    cdef Blocks at
     while term < terms:
         end = min(term + DEPTH, terms)
         now = finish if end == terms else &nothing
-        lines = lines_of(b + term * ld + at.column, ld, term, end, term > first)
-        forward_tile(rows, &lines, c, now, at.row, at.column, ld, LANES, 6, NV, True, False, panel)
-        lines = lines_of(panel, PANEL, term, end, term > first)
-        forward_panel(rows, &lines, c, now, ld, &rest)
+        at = panels_of(group)
+        if columns == PANEL:
+            lines = lines_of(b + term * ld + group.column, ld, term, end, term > first)
+            forward_tile(rows, &lines, c, now, group.row, group.column, ld, LANES, 6, NV, True, False, panels)
+            at.row += 6
+        else:
+            gather(b + term * ld + group.column, ld, panels, columns // PANEL, end - term)
+        while next_block(&at):
+            if at.column_end - at.column == PANEL:
+                lines = lines_of(panels + (at.column - group.column) * (end - term), PANEL, term, end, term > first)
+            else:
+                lines = lines_of(b + term * ld + at.column, ld, term, end, term > first)
+            forward_panel(rows, &lines, c, now, ld, &at)
         term = end
 
 
 cdef inline void forward_wide(
     const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t terms, Py_ssize_t ld,
-    const Blocks *whole, real *panel,
+    const Blocks *whole, real *panels,
 ) noexcept nogil:
     """All of this thread's blocks of c = rows b, from the terms term .. terms, run by run."""
     cdef Blocks at
     cdef Py_ssize_t most = run_rows(terms, ld)
+    cdef Py_ssize_t columns = group_of(terms, ld)
+    cdef bint gathers   # a tile that reads four cache lines of each line gains by it only where they come from far away
     cdef Py_ssize_t row
     for row from whole.row <= row < whole.row_end by most:
         at = run_of(whole, row, most)
-        while next_block(&at):
-            forward_panels(rows, b, c, finish, term, terms, ld, &at, panel)
+        gathers = at.row_end - row >= 12 and (GROUP > PANEL or is_far(terms, ld))
+        while gathers and next_group(&at, columns):
+            forward_group(rows, b, c, finish, term, terms, ld, &at, panels)
+        while not gathers and next_block(&at):
+            forward_block(rows, b, c, finish, term, terms, ld, &at)
 
 
 cdef inline void transpose(
@@ -131,16 +151,49 @@ cdef inline void input_wide(
             input_panels(rows, w, d_x, finish, inputs, outputs, &at, panel)
 
 
-cdef inline void slopes_panel(
-    const real *d_z, Py_ssize_t count, Py_ssize_t ld, Blocks *at, real *panel
+cdef inline void input_blocks(
+    const real **rows, Py_ssize_t count, const real *w, real *d_x, const Finish *finish, Py_ssize_t inputs,
+    Py_ssize_t outputs, Blocks *at, real *panel,
 ) noexcept nogil:
-    """The columns of d_z (count, ld) that one block of the gradient of the weights needs, together."""
+    """All of this thread's blocks of d_x = rows w^T, for a batch of `count` rows."""
+    if not few_rows(count, outputs):
+        input_wide(rows, w, d_x, finish, inputs, outputs, at, panel)
+        return
+    while next_block(at):
+        input_block(rows, w, d_x, finish.gate, inputs, outputs, at)
+
+
+cdef inline void inputs_corner(
+    const real **rows, Py_ssize_t count, Py_ssize_t first, Py_ssize_t last, real *corner, const real **corner_rows,
+    Py_ssize_t most,
+) noexcept nogil:
+    """The inputs first .. last, at most so many, of `count` rows, together: corner_rows[n][i] = rows[n][i]. Where rows are
+    a power of two apart, they all lie in the same place of the nearest cache."""
+    cdef Py_ssize_t n, i
+    for n in range(count):
+        corner_rows[n] = corner - first
+        if last - first == most:
+            for i from 0 <= i < most by LANES:
+                vstore(corner + i, vload(rows[n] + first + i))
+        else:
+            for i in range(last - first):
+                corner[i] = rows[n][first + i]
+        corner += most
+
+
+cdef inline void slopes_group(
+    const real *d_z, Py_ssize_t count, Py_ssize_t ld, const Blocks *group, real *panels
+) noexcept nogil:
+    """The columns of d_z (count, ld) that one group of the gradient of the weights needs, together panel by panel."""
+    cdef Blocks at = panels_of(group)
     cdef Py_ssize_t n, o
     cdef int v
-    for n in range(count):
-        if at.column_end - at.column == PANEL:
-            for v in range(NV):
-                vstore(panel + n * PANEL + v * LANES, vload(d_z + n * ld + at.column + v * LANES))
-        else:
-            for o in range(at.column_end - at.column):
-                panel[n * PANEL + o] = d_z[n * ld + at.column + o]
+    while next_block(&at):
+        for n in range(count):
+            if at.column_end - at.column == PANEL:
+                for v in range(NV):
+                    vstore(panels + n * PANEL + v * LANES, vload(d_z + n * ld + at.column + v * LANES))
+            else:
+                for o in range(at.column_end - at.column):
+                    panels[n * PANEL + o] = d_z[n * ld + at.column + o]
+        panels += count * PANEL

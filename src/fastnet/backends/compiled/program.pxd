@@ -87,8 +87,10 @@ cdef struct Batch:
     const real **input_rows
     const real *next                # the only row of the next batch, which follows at once; or NULL
     bint begun                      # this batch's first product was made along with the last batch's update
-    real *panel                     # a buffer of this thread, PANEL wide, and one
-    real *strip                     # of UPDATE_ROWS of these lines
+    real *panel                     # this thread's buffers: of a group of panels;
+    real *strip                     # of UPDATE_ROWS lines of one;
+    real *corner                    # of as many inputs of many rows;
+    const real **corner_rows        # and pointers to these rows
     bint training                   # dropout is on
     bint learns                     # a backward pass follows
     bint keeps                      # the gradients are wanted, not only the update

@@ -51,6 +51,9 @@ typedef uint32_t uinteger;
 #define FASTNET_MR 6
 #define FASTNET_LANES (FASTNET_BYTES / (int)sizeof(real))
 
+/* Columns of a group of panels: eight cache lines of each line of a matrix, or one panel that has four itself. */
+#define FASTNET_GROUP ((FASTNET_BYTES == 64 ? 256 : 512) / (int)sizeof(real))
+
 /* Unaligned and allowed to alias, so that any real* can be read as a vector. */
 typedef real vreal __attribute__((vector_size(FASTNET_BYTES), aligned(sizeof(real)), may_alias));
 typedef integer vint __attribute__((vector_size(FASTNET_BYTES), aligned(sizeof(real)), may_alias));
@@ -166,7 +169,6 @@ SIMD hreal hload_n(const real *p, ptrdiff_t n) { return vload_n(p, n); }
 SIMD hreal vlow(vreal v) { return v; }
 SIMD vreal vwide(hreal v) { return v; }
 #endif
-
 
 /* The first n lanes of v, and `fill` in the others. */
 SIMD vreal vfill_n(vreal v, ptrdiff_t n, real fill) {

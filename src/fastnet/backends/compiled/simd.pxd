@@ -21,6 +21,7 @@ cdef extern from "simd.h" nogil:
         MR "FASTNET_MR"
         NV "FASTNET_NV"
         LANES "FASTNET_LANES"
+        GROUP "FASTNET_GROUP"
         HALF "FASTNET_HALF"  # lanes of an hreal, the lower half of a vector; 0: it is no quicker
         VECTOR_BYTES "FASTNET_BYTES"
     const char *DTYPE "FASTNET_DTYPE"

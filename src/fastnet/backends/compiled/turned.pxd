@@ -7,7 +7,7 @@ are broadcast. Each sum has the same terms in the same order as in the tiles of 
 
 from fastnet.backends.compiled.activations cimport SOFTMAX, activation_run, softmax_row
 from fastnet.backends.compiled.panels cimport transpose
-from fastnet.backends.compiled.program cimport ACTIVATION, DENSE, DROPOUT, Operation, Program
+from fastnet.backends.compiled.program cimport ACTIVATION, DENSE, Operation, Program
 from fastnet.backends.compiled.simd cimport LANES, forced, real, vload, vmax, vreal, vset1, vstore, vturn
 
 cdef enum:
