@@ -15,7 +15,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport isfinite, sqrt
 from libc.stdlib cimport calloc, free, malloc
 from libc.stdint cimport uintptr_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from fastnet.backends.compiled cimport activations as act
 from fastnet.backends.compiled cimport losses as los
@@ -28,9 +28,9 @@ from fastnet.backends.compiled.blocks cimport (
     ALONE, COLUMNS, EVENLY, INPUTS, MEDIUM_BATCH, PANEL, ROWS, SMALL_BATCH, Blocks, Split, blocks_of, in_halves,
     is_wide, next_block, pieces_of, shares_halves, split_of,
 )
-from fastnet.backends.compiled.gemm cimport Finish, finish_with, forward_block
+from fastnet.backends.compiled.gemm cimport Finish, finish_with, forward_blocks
 from fastnet.backends.compiled.gradients cimport ANEW, bias_block, weights_block
-from fastnet.backends.compiled.panels cimport DEPTH, input_wide
+from fastnet.backends.compiled.panels cimport DEPTH, input_blocks
 from fastnet.backends.compiled.pool cimport (
     POOL_MOST, pool_barrier, pool_naps, pool_next, pool_offer, pool_run, pool_seconds, pool_survive_fork,
 )
@@ -40,7 +40,7 @@ from fastnet.backends.compiled.program cimport (
 )
 from fastnet.backends.compiled.rng cimport dropout_run, uint64
 from fastnet.backends.compiled.simd cimport (
-    DTYPE as _DTYPE, ISA as _ISA, LANES, VECTOR_BYTES as _VECTOR_BYTES, fastnet_flush, fastnet_restore, real, vload,
+    DTYPE as _DTYPE, ISA as _ISA, GROUP, LANES, VECTOR_BYTES as _VECTOR_BYTES, fastnet_flush, fastnet_restore, real, vload,
     vload_n, vreal, vstore, vstore_n, vsum,
 )
 from fastnet.backends.compiled.turned cimport NARROW, TURNED_ROWS, WORTH_TURNING, is_narrow, predict_turned

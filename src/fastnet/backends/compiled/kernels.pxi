@@ -19,8 +19,7 @@ def dense_forward(const real[:, ::1] x, const real[:, ::1] weights, const real[:
     cdef Finish finish = finish_with(&bias[0] if bias is not None else NULL, False, NULL)
     cdef Blocks at = blocks_of(ROWS, x.shape[0], outputs, 0, 1)
     with nogil:
-        while next_block(&at):
-            forward_block(rows, &weights[0, 0], &z[0, 0], &finish, 0, weights.shape[0], outputs, &at)
+        forward_blocks(rows, x.shape[0], &weights[0, 0], &z[0, 0], &finish, 0, weights.shape[0], outputs, &at)
     free(rows)
 
 
@@ -56,7 +55,7 @@ def dense_backward_input(const real[:, ::1] d_z, const real[:, ::1] weights, rea
         free(rows)
         raise MemoryError
     with nogil:
-        input_wide(rows, &weights[0, 0], &d_x[0, 0], &finish, inputs, outputs, &at, panel)
+        input_blocks(rows, d_z.shape[0], &weights[0, 0], &d_x[0, 0], &finish, inputs, outputs, &at, panel)
     free(panel)
     free(rows)
 
@@ -159,19 +158,27 @@ def update(
     cdef real *t = &state[1, 0] if state.shape[0] > 1 else NULL
     cdef double total = 0
     cdef Py_ssize_t i, end
-    for i from 0 <= i < count by NORM_RUN:
+    for i from 0 <= i < (count if h.clip_norm > 0 else 0) by NORM_RUN:
         total += opt.squares(&gradients[i], min(<Py_ssize_t>NORM_RUN, count - i), <real>h.clip_value)
     rates = opt.rates_of(&h, learning_rate, step, _clip_scale(&h, total), 1)
     i = 0
-    while i < count:  # runs of equal decay
-        end = i + 1
-        while end < count and decay[end] == decay[i]:
-            end += 1
+    while i < count:
+        end = _equal_until(&decay[0], i, count) if h.weight_decay > 0 else count
         opt.update_run(
             &rates, &gradients[i], 0, &parameters[i], s + i if s != NULL else NULL, t + i if t != NULL else NULL,
             1, end - i, end - i, decay[i] != 0,
         )
         i = end
+
+
+cdef Py_ssize_t _equal_until(const real *values, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
+    """End of the run of equal values that starts at `first`."""
+    cdef Py_ssize_t end = first + 1
+    while end + 64 <= count and memcmp(values + end - 1, values + end, 64 * sizeof(real)) == 0:
+        end += 64
+    while end < count and values[end] == values[first]:
+        end += 1
+    return end
 
 
 cdef opt.Hyper _hyper(name, hyper) except *:
