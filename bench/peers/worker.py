@@ -25,7 +25,8 @@ import numpy as np
 from bench.peers.tasks import CHECKED_STEPS, TASKS, Task
 from bench.peers.timing import seconds_of
 
-EPOCH = 0.03  # seconds of one epoch, about: of so many rows as that takes, or of the whole data set
+EPOCH = 0.03  # seconds of one epoch, about: of so many rows as that takes, or of the whole data set,
+LEAST_STEPS = 4  # and steps at least: what is done once in an epoch is no part of a step
 MEASUREMENT = 0.1  # seconds of one measurement, about, after one epoch that does not count
 CHECKED_EPOCHS = 3
 CHECKED_ROWS = 50
@@ -45,7 +46,7 @@ def prepare_training(peer: Any, task: Task) -> tuple[Measure, Answer]:
     few = CHECKED_STEPS * task.batch
     checked = peer.training(task, x[:few], y[:few])(CHECKED_EPOCHS)
     estimate = min(seconds for seconds, _ in checked) / CHECKED_STEPS
-    steps = min(max(1, round(EPOCH / estimate)), task.rows // task.batch)
+    steps = min(max(LEAST_STEPS, round(EPOCH / estimate)), task.rows // task.batch)
     x, y = x[: steps * task.batch], y[: steps * task.batch]
     start = time.perf_counter()
     epochs = peer.training(task, x, y)
