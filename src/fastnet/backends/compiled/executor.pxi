@@ -40,9 +40,7 @@ cdef class Executor:
     cdef int row_calls                  # that followed one another, until then,
     cdef int row_naps                   # and of these, how many threads slept in
     cdef double row_alone_until         # when several threads are tried again for it
-    cdef double steps, naps             # of several threads, since we last looked
-    cdef double alone_until             # when to try several threads again, and
-    cdef double alone_for               # how long that was: longer each time that it fails
+    cdef Pace pace                      # of training by several threads
 
     def __init__(
         self, graph, parameters, *, loss="", metric="", loss_parameter=1.0, loss_scale=1.0, optimizer="",
@@ -57,6 +55,7 @@ cdef class Executor:
         self.prediction_worth = PREDICTION_WORTH if threads_from is None else threads_from
         self.row_worth = ROW_WORTH if threads_from is None else threads_from
         self.training_worth = TRAINING_WORTH if threads_from is None else threads_from
+        self.pace = new_pace()
         p.layer_worth = LAYER_WORTH if threads_from is None else threads_from / 2
         self.lock = threading.Lock()
         self.inputs, self.outputs = graph.size(0), graph.size(graph.output)
@@ -256,7 +255,8 @@ cdef class Executor:
         job.training, job.finite, job.last = False, True, False
         job.step = 0
         job.batch_size = self.batch_size
-        job.look = 1
+        job.look, job.left, job.began = 1, -1, 0
+        job.timed, job.least = False, INFINITY
         job.deadline = job.value = 0
         job.taken = 0
         return job
@@ -476,6 +476,25 @@ cdef class Executor:
             with nogil:
                 pool_run(_update_job, &job, self._training_parts(self.batch_size))
 
+    cdef void _train_run(self, Job *job, int parts) noexcept nogil:
+        """Train by several threads, or by one where that is faster: a stage at most, so call it again."""
+        cdef double start = pool_seconds()
+        cdef double before = job.progress[STEP]
+        cdef Stage stage = self.pace.stage
+        cdef Py_ssize_t steps
+        job.left, job.began, job.timed = self.pace.left, 0, stage == COMPARING
+        if stage == ALONE_AGAIN:
+            _train_job(job, 0, 1)
+        else:
+            pool_run(_train_alone_job if stage == COMPARING else _train_job, job, parts)
+        steps = <Py_ssize_t>(job.progress[STEP] - before)
+        if stage == COMPARING:  # the quickest step: a thread that waits may stand in the way of others
+            note(&self.pace, steps, job.least if steps > 1 else 0, steps > 1)
+        elif stage == PROBING:  # without the first step, which waits for threads that sleep
+            note(&self.pace, steps, pool_seconds() - job.began if steps > 1 else 0, max(steps - 1, 0))
+        else:
+            note(&self.pace, steps, pool_seconds() - start, steps)
+
     def train(
         self, const real[:, ::1] x, y, const real[::1] sample_weight, const long long[::1] order,
         const double[::1] learning_rates, double[::1] progress, double seconds,
@@ -487,9 +506,7 @@ cdef class Executor:
         """
         cdef _Data data = _Data(x, y, sample_weight, order)
         cdef double work = 3 * self.operations * min(self.batch_size, order.shape[0])
-        cdef double before = progress[STEP]
-        cdef unsigned naps = pool_naps()
-        cdef int parts
+        cdef int parts = self._training_parts(min(self.batch_size, order.shape[0]))
         cdef Job job
         self._check_rows(1)
         with self.lock:
@@ -498,20 +515,12 @@ cdef class Executor:
             job.learning_rates, job.progress = &learning_rates[0], &progress[0]
             job.deadline = pool_seconds() + seconds
             job.look = max(1, <int>min(64.0, 3e6 / (work + 1)))
-            parts = 1
-            if pool_seconds() >= self.alone_until:
-                parts = self._training_parts(min(self.batch_size, order.shape[0]))
             with nogil:
-                pool_run(_train_job, &job, parts)
-            if parts > 1:
-                self.steps += progress[STEP] - before
-                self.naps += pool_naps() - naps
-            if self.steps >= 64:
-                # Several barriers to a step, and one in four steps slept at one: the cores are wanted by
-                # others, and threads that wait for one another are slower than one.
-                self.alone_for = min(1, max(0.05, 2 * self.alone_for)) if self.naps > self.steps / 4 else 0
-                self.alone_until = pool_seconds() + self.alone_for
-                self.steps = self.naps = 0
+                while job.finite and not job.last and job.progress[ROW] < job.rows:
+                    if parts == 1:
+                        _train_job(&job, 0, 1)
+                    else:
+                        self._train_run(&job, parts)
         PyErr_CheckSignals()
         return bool(job.finite)
 

@@ -65,6 +65,10 @@ cdef struct Job:
     double *progress
     double deadline
     int look                     # steps between two looks at the clock
+    Py_ssize_t left              # steps until the threads part, though the call goes on; below 0: they do not
+    double began                 # when the first of them was done
+    bint timed                   # each of the others is timed, and
+    double least                 # the seconds of the quickest one are this
     bint training, finite, last
     uint64 step
     double value
@@ -111,6 +115,7 @@ cdef bint _losses(Job *job, Batch *batch, Py_ssize_t row, double *value, double 
     norm[0] = norm_of(job.program, batch, &job.targets, row)
     loss_part(job.program, job.spaces, batch, &job.targets, split, row, norm[0], job.losses, job.correct)
     if batch.part == 0:
+        job.left -= 1
         job.last = row + batch.count >= job.rows or (
             batch.step % <uint64>job.look == 0 and pool_seconds() >= job.deadline
         )
@@ -156,7 +161,7 @@ cdef void _update(Job *job, Batch *batch, double learning_rate) noexcept nogil:
 
 
 cdef void _train_job(void *context, int part, int parts) noexcept nogil:
-    """Batch after batch, until the order or the time is at its end."""
+    """Batch after batch, until the order, the time or `left` is at its end."""
     cdef Job *job = <Job *>context
     cdef unsigned long long mode = fastnet_flush()
     cdef Py_ssize_t row = <Py_ssize_t>job.progress[ROW]
@@ -164,7 +169,8 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
     cdef Py_ssize_t width = job.program.sizes[job.program.end]
     cdef Py_ssize_t i, right
     cdef double value, norm
-    cdef bint last
+    cdef double now, then = 0
+    cdef bint last, parting
     cdef bint begun = False
     cdef Batch batch
     while row < job.rows:
@@ -179,8 +185,9 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
         # Every thread reads it here, between two barriers, so that all stop after the same step. The gradients of
         # that step stay for whoever looks at them.
         last = job.last
+        parting = last or job.left == 0
         batch.keeps = last or job.program.keeps_gradients
-        if job.batch_size == 1 and not last:
+        if job.batch_size == 1 and not parting:
             batch.next = job.x + job.targets.order[row + 1] * job.program.sizes[0]
         begun = _learn(job, &batch, job.learning_rates[row // job.batch_size], True)
         row += batch.count
@@ -199,9 +206,22 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
         # the next barrier comes before anybody writes what others still read here. Else it is this one.
         if not begun or split_of_layer(job.program, &batch, job.program.ops) == ALONE:
             pool_barrier(parts)
-        if last:
+        if part == 0 and (job.began == 0 or job.timed):
+            now = pool_seconds()
+            if job.began == 0:
+                job.began = now
+            else:
+                job.least = min(job.least, now - then)
+            then = now
+        if parting:
             break
     fastnet_restore(mode)
+
+
+cdef void _train_alone_job(void *context, int part, int parts) noexcept nogil:
+    """The same by the first thread; the others stay awake."""
+    if part == 0:
+        _train_job(context, 0, 1)
 
 
 cdef void _gradients_job(void *context, int part, int parts) noexcept nogil:

@@ -53,6 +53,7 @@ static int pool_count_cpus(void) {
 }
 #else
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -69,7 +70,13 @@ static double pool_seconds(void) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
-static int pool_count_cpus(void) { return (int)sysconf(_SC_NPROCESSORS_ONLN); }
+static int pool_count_cpus(void) { /* that this process may use */
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
 #endif
 
 static struct {
@@ -78,7 +85,7 @@ static struct {
     pool_job job;
     void *context;
     int workers; /* started so far; only the owner of `busy` changes it */
-    int cpus;    /* of the machine, or 0 before the first worker; likewise */
+    int cpus;    /* that this process may use, or 0 before the first worker; likewise */
     /* What follows is atomic. */
     int busy;           /* somebody's job is running */
     int parts;          /* threads of this job, the caller included */
