@@ -220,7 +220,6 @@ def small_mnist_network() -> fn.Network:
 
 def test_mnist_the_tutorials_recipe_learns_slowly(backend: str, mnist: tuple[fn.Dataset, fn.Dataset]) -> None:
     train, test = mnist
-    fn.set_num_threads(1)  # the bits are the same, and the time does not depend on what else runs
     net = small_mnist_network()
     history = net.fit(*train, optimizer=fn.SGD(0.003), epochs=2, validation=test, verbose=0)
     assert history["loss"][1] < 0.7 * history["loss"][0]
@@ -229,7 +228,6 @@ def test_mnist_the_tutorials_recipe_learns_slowly(backend: str, mnist: tuple[fn.
 
 def test_mnist_tuned_sgd_in_ten_epochs(backend: str, mnist: tuple[fn.Dataset, fn.Dataset]) -> None:
     train, test = mnist
-    fn.set_num_threads(1)
     net = small_mnist_network()
     optimizer = fn.SGD(fn.schedules.OneCycle(0.1, epochs=10), momentum=0.9)
     net.fit(*train, optimizer=optimizer, epochs=10, verbose=0)
@@ -238,7 +236,6 @@ def test_mnist_tuned_sgd_in_ten_epochs(backend: str, mnist: tuple[fn.Dataset, fn
 
 def test_mnist_with_anything_in_twelve_epochs(backend: str, mnist: tuple[fn.Dataset, fn.Dataset]) -> None:
     train, test = mnist
-    fn.set_num_threads(1)
     net = small_mnist_network()
     optimizer = fn.AdamW(fn.schedules.OneCycle(4e-3, epochs=12))
     net.fit(*train, optimizer=optimizer, epochs=12, batch_size=128, verbose=0)

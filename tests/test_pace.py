@@ -102,7 +102,7 @@ def test_the_first_step_after_a_sleep_does_not_count(pace: Pace) -> None:
 
 @pytest.mark.parametrize(("batch", "optimizer"), [(1, SGD(0.01)), (16, Adam(0.001))], ids=str)
 def test_no_stage_changes_a_bit(compiled: ModuleType, dtype: str, batch: int, optimizer: Any) -> None:
-    """Several threads are slower with so narrow layers: training goes through all stages, calls end in each."""
+    """With so narrow layers several threads are slower: all stages come, and calls end in each."""
     graph = lowered([*[Dense(3, "tanh") for _ in range(12)], Dense(3, "softmax")], 260)
 
     def result(threads: int, calls: int) -> list[bytes]:
