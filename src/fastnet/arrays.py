@@ -182,10 +182,13 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return zeros that start at a cache line, so that no vector register's load needs two."""
+    """Return zeros that start at a cache line, so that no vector register's load needs two.
+
+    They share no line with other arrays: networks that are trained at once would take it from each other.
+    """
     line = 64
     size = math.prod(shape) * dtype.itemsize
-    memory = np.zeros(size + line, np.uint8)
+    memory = np.zeros(-(-size // line) * line + line, np.uint8)
     start = -memory.__array_interface__["data"][0] % line
     zeros: NDArray[Any] = memory[start : start + size].view(dtype).reshape(shape)
     return zeros

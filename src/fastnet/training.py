@@ -107,7 +107,8 @@ class Trainer:
         self.epoch = 0
         # A stream of its own: with the same seed, the first weights came from the plain one.
         self.rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=(1,))))
-        self.progress = np.zeros(6)  # see Executor.train; its first number counts the updates
+        # See Executor.train; its first number counts the updates.
+        self.progress = aligned_zeros((6,), np.dtype(float))
         count = network.graph.parameter_count
         self.gradients = aligned_zeros((count,), network.dtype)
         self.state_vectors = aligned_zeros((len(self.optimizer.states), count), network.dtype)
