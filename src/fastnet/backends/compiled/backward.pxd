@@ -9,13 +9,12 @@ from libc.string cimport memcpy
 
 from fastnet.backends.compiled.activations cimport SOFTMAX, slope_run, softmax_slope_row
 from fastnet.backends.compiled.blocks cimport (
-    ALONE, COLUMNS, PANEL, PIECES, ROWS, WHOLE, Blocks, Split, blocks_of, first_of_rows, first_term, group_of, in_halves, next_block,
-    next_group, panels_of, shares_halves, weights_of,
+    ALONE, COLUMNS, PANEL, PIECES, ROWS, WHOLE, Blocks, Split, blocks_of, first_of_rows, first_term, group_of, in_halves,
+    next_block, next_group, panels_of, shares_halves, weights_of,
 )
 from fastnet.backends.compiled.gemm cimport Finish, finish_with
 from fastnet.backends.compiled.gradients cimport (
-    ADDS, ANEW, GOES_ON, bias_block, descend_ahead, descend_block, descend_row,
-    weights_block,
+    ADDS, ANEW, GOES_ON, bias_block, descend_ahead, descend_block, descend_row, weights_block,
 )
 from fastnet.backends.compiled.optimizers cimport SGD_PLAIN, Rates, is_plain, squares, update_run
 from fastnet.backends.compiled.panels cimport input_blocks, inputs_corner, run_rows, slopes_group
@@ -165,7 +164,7 @@ cdef inline void weights_part(
     """
     cdef bint gathered = op.wide and batch.count > 1
     cdef Py_ssize_t columns = group_of(op.inputs, op.outputs)
-    cdef bint high = columns == PANEL and (rates == NULL or descends(batch, op, rates))
+    cdef bint high = columns == PANEL and (rates == NULL or first == 0 and descends(batch, op, rates))
     cdef Py_ssize_t stride = PANEL if gathered else op.outputs
     cdef const real *slopes
     cdef const real **inputs = rows + first
@@ -183,12 +182,12 @@ cdef inline void weights_part(
             at = panels_of(&group)
             while next_block(&at):
                 slopes = batch.panel + (at.column - group.column) * count if gathered else d_z + at.column
-                weights_rows(program, batch, op, rates, inputs, slopes, stride, &at, first, count)
+                weights_strip(program, batch, op, rates, inputs, slopes, stride, &at, first, count)
             group.row = group.row_end
         group.row, group.row_end = whole.row, whole.row_end
 
 
-cdef inline void weights_rows(
+cdef inline void weights_strip(
     Program *program, Batch *batch, Operation *op, const Rates *rates, const real **rows, const real *slopes,
     Py_ssize_t stride, Blocks *at, Py_ssize_t first, Py_ssize_t count,
 ) noexcept nogil:

@@ -5,8 +5,7 @@ from fastnet.backends.compiled.simd cimport GROUP, LANES, MR, NV, real
 cdef enum:
     ROW_TILES = 4       # for each thread, from which on rows are shared
     SMALL_BATCH = 48    # rows up to which long sums are made in four pieces, and
-    MEDIUM_BATCH = 256  # those up to which in two, unless the weights leave the second-level cache:
-    NEAR = 1 << 20      # bytes;
+    MEDIUM_BATCH = 256  # those up to which in two, unless the weights are far;
     LONG_SUM = 256      # and the terms from which a sum is long
     PIECES = 4          # of a long sum, at most
     LARGE_BATCH = 96    # rows from which sums over a batch are made in halves
@@ -71,6 +70,11 @@ cdef inline Py_ssize_t first_term(Py_ssize_t terms, Py_ssize_t piece, Py_ssize_t
     return terms * piece // pieces
 
 
+cdef inline bint is_far(Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:
+    """Whether a matrix leaves the second-level cache."""
+    return inputs * outputs >= FAR // <Py_ssize_t>sizeof(real)
+
+
 cdef inline Py_ssize_t pieces_of(Py_ssize_t count, Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:
     """In how many pieces the sums of a forward pass of training are made, which are then added up in order.
 
@@ -82,7 +86,7 @@ cdef inline Py_ssize_t pieces_of(Py_ssize_t count, Py_ssize_t inputs, Py_ssize_t
         return 1
     if count <= SMALL_BATCH:
         return PIECES
-    return 2 if count <= MEDIUM_BATCH and inputs * outputs < NEAR // <Py_ssize_t>sizeof(real) else 1
+    return 2 if count <= MEDIUM_BATCH and not is_far(inputs, outputs) else 1
 
 
 cdef inline bint in_halves(Py_ssize_t count, Py_ssize_t inputs, bint wide) noexcept nogil:
@@ -130,10 +134,6 @@ cdef inline Blocks run_of(const Blocks *whole, Py_ssize_t row, Py_ssize_t most) 
     cdef Blocks b = whole[0]
     b.row, b.row_end = row, min(row + most, whole.row_end)
     return b
-
-
-cdef inline bint is_far(Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:
-    return inputs * outputs >= FAR // <Py_ssize_t>sizeof(real)
 
 
 cdef inline Py_ssize_t group_of(Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil:

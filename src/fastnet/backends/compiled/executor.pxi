@@ -61,7 +61,7 @@ cdef class Executor:
         self.inputs, self.outputs = graph.size(0), graph.size(graph.output)
         self.block_rows = graph.block_rows
         widest = max(graph.size(buffer) for buffer in range(len(graph.shapes)))
-        self.pass_rows = max(<Py_ssize_t>LEAST_PASS, min(<Py_ssize_t>MOST_PASS, PASS_VALUES // <Py_ssize_t>widest))
+        self.pass_rows = max(<Py_ssize_t>LEAST_PASS, min(<Py_ssize_t>MOST_PASS, PASS_VALUES // <Py_ssize_t>widest // 4 * 4))
         p.parameters = &values[0] if values.shape[0] else NULL
         p.parameter_count = values.shape[0]
         if gradients is not None:
@@ -92,6 +92,7 @@ cdef class Executor:
         self.input_rows = <const real **>self._memory(self.threads * self.stride * sizeof(void *))
         if self.depth:
             self.depth = min(max(self.depth, batch_size if self.wide else 0), <Py_ssize_t>DEPTH)
+            self.depth = (self.depth + 15) // 16 * 16  # so that each thread's buffers start at a cache line
             self.panels = <real *>self._memory(self.threads * panel_size(self.depth) * sizeof(real))
             self.corners = <const real **>self._memory(self.threads * self.depth * sizeof(void *))
 
@@ -482,14 +483,15 @@ cdef class Executor:
         cdef double before = job.progress[STEP]
         cdef Stage stage = self.pace.stage
         cdef Py_ssize_t steps
-        job.left, job.began, job.timed = self.pace.left, 0, stage == COMPARING
+        job.left, job.began = self.pace.left, 0
+        job.timed, job.least = stage == COMPARING, INFINITY
         if stage == ALONE_AGAIN:
             _train_job(job, 0, 1)
         else:
             pool_run(_train_alone_job if stage == COMPARING else _train_job, job, parts)
         steps = <Py_ssize_t>(job.progress[STEP] - before)
         if stage == COMPARING:  # the quickest step: a thread that waits may stand in the way of others
-            note(&self.pace, steps, job.least if steps > 1 else 0, steps > 1)
+            note(&self.pace, steps, job.least if job.least < INFINITY else 0, job.least < INFINITY)
         elif stage == PROBING:  # without the first step, which waits for threads that sleep
             note(&self.pace, steps, pool_seconds() - job.began if steps > 1 else 0, max(steps - 1, 0))
         else:
@@ -526,7 +528,7 @@ cdef class Executor:
 
 
 cdef Py_ssize_t _stride(Py_ssize_t rows, Py_ssize_t most, int parts) noexcept:
-    """Rows of one pass through the network, at most `most`: fours, as any number of them is made of tiles of 6 and 4, and
+    """Rows of one pass through the network, at most `most`, which are fours, too: fours, as any number of them is made of tiles of 6 and 4, and
     such that every thread has as many passes."""
     cdef Py_ssize_t share = (rows + parts - 1) // parts
     cdef Py_ssize_t passes = (share + most - 1) // most

@@ -67,7 +67,7 @@ cdef struct Job:
     int look                     # steps between two looks at the clock
     Py_ssize_t left              # steps until the threads part, though the call goes on; below 0: they do not
     double began                 # when the first of them was done
-    bint timed                   # each of the others is timed, and
+    bint timed                   # each full batch is timed, and
     double least                 # the seconds of the quickest one are this
     bint training, finite, last
     uint64 step
@@ -169,7 +169,8 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
     cdef Py_ssize_t width = job.program.sizes[job.program.end]
     cdef Py_ssize_t i, right
     cdef double value, norm
-    cdef double now, then = 0
+    cdef double now
+    cdef double then = pool_seconds() if job.timed else 0
     cdef bint last, parting
     cdef bint begun = False
     cdef Batch batch
@@ -206,11 +207,11 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
         # the next barrier comes before anybody writes what others still read here. Else it is this one.
         if not begun or split_of_layer(job.program, &batch, job.program.ops) == ALONE:
             pool_barrier(parts)
-        if part == 0 and (job.began == 0 or job.timed):
+        if part == 0 and job.began == 0:
+            job.began = pool_seconds()
+        if part == 0 and job.timed:
             now = pool_seconds()
-            if job.began == 0:
-                job.began = now
-            else:
+            if batch.count == job.batch_size:
                 job.least = min(job.least, now - then)
             then = now
         if parting:
@@ -219,7 +220,7 @@ cdef void _train_job(void *context, int part, int parts) noexcept nogil:
 
 
 cdef void _train_alone_job(void *context, int part, int parts) noexcept nogil:
-    """The same by the first thread; the others stay awake."""
+    """The same by the first thread; the others wait for it, and stay awake for about a millisecond."""
     if part == 0:
         _train_job(context, 0, 1)
 

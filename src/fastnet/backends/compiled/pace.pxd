@@ -19,7 +19,7 @@ cdef enum:
 
 cdef enum Stage:
     TOGETHER    # several threads
-    COMPARING   # one, while the others stay awake
+    COMPARING   # one, while the others wait
     ALONE_AGAIN # one, and the others sleep
     PROBING     # several, who are just awake
 

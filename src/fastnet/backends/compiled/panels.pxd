@@ -167,8 +167,8 @@ cdef inline void inputs_corner(
     const real **rows, Py_ssize_t count, Py_ssize_t first, Py_ssize_t last, real *corner, const real **corner_rows,
     Py_ssize_t most,
 ) noexcept nogil:
-    """The inputs first .. last, at most so many, of `count` rows, together: corner_rows[n][i] = rows[n][i]. Where rows are
-    a power of two apart, they all lie in the same place of the nearest cache."""
+    """The inputs first .. last, at most so many, whole vectors, of `count` rows, together: corner_rows[n][i] = rows[n][i].
+    Where rows are a power of two apart, they all lie in the same place of the nearest cache."""
     cdef Py_ssize_t n, i
     for n in range(count):
         corner_rows[n] = corner - first
