@@ -15,7 +15,7 @@ __all__ = ["Graph", "GraphBuilder", "Op", "Slot"]
 
 # Operations of one block: 0.1 s at 2 GFLOP/s, which even the NumPy backend reaches on a small machine.
 _BLOCK_OPERATIONS = 2e8
-_LEAST_ROWS = 192  # enough to keep several threads busy, however large the network
+_LEAST_ROWS = 512  # enough to keep several threads busy, and weights in use, however large the network
 _OPERATIONS_PER_VALUE = 40  # of an activation; exp and its like, in NumPy
 
 

@@ -26,7 +26,7 @@ from fastnet.backends.compiled.backward cimport (
 )
 from fastnet.backends.compiled.blocks cimport (
     ALONE, COLUMNS, EVENLY, INPUTS, MEDIUM_BATCH, PANEL, ROWS, SMALL_BATCH, Blocks, Split, blocks_of, in_halves,
-    is_wide, next_block, pieces_of, shares_halves, split_of,
+    is_far, is_wide, next_block, pieces_of, shares_halves, split_of,
 )
 from fastnet.backends.compiled.gemm cimport Finish, finish_with, forward_blocks
 from fastnet.backends.compiled.gradients cimport ANEW, bias_block, weights_block

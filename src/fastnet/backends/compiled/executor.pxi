@@ -147,6 +147,8 @@ cdef class Executor:
                 self.operations += <double>op.inputs * op.outputs
                 op.wide = is_wide(op.inputs, op.outputs)
                 self.wide = self.wide or op.wide
+                if is_far(op.inputs, op.outputs):
+                    self.pass_rows = max(self.pass_rows, <Py_ssize_t>FAR_PASS)
                 if op.wide or self.gradients is not None:
                     self.depth = max(self.depth, op.inputs, op.outputs)
                 op.returns = self.gradients is not None and op.source not in source_is_input

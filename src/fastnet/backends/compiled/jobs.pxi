@@ -5,6 +5,7 @@ cdef enum:
     PASS_VALUES = 6144          # of the widest layer that a thread predicts at a time: activations stay in its cache
     LEAST_PASS = 96             # rows; with fewer, tiles do not pay,
     MOST_PASS = 384             # and with more, no call is saved that would be felt;
+    FAR_PASS = 256              # and at least, where weights come from far away, and are put together anew for each pass;
     TURNED_PASS = 1280          # of a narrow network, whose values are but those of TURNED_ROWS at any time
     PREDICTION_WORTH = 2000000  # multiply-adds of a call from which threads are woken: some 20 us;
     ROW_WORTH = 100000          # of a single row, in the
