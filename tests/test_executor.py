@@ -556,8 +556,8 @@ def test_predict_plain_of_rows(kernels: ModuleType, dtype: str) -> None:
     graph = lowered([Dense(1200, "tanh"), Dense(1000, "tanh"), Dense(3)], 40)
     task = Task(graph, "", dtype, rows=graph.block_rows + 1)
     executor, out = task.executor(kernels), np.empty((len(task.x), 3), dtype)
-    assert len(task.x) == 193 and executor.predict_plain(task.x) is None
-    for rows in (1, 2, 192):
+    assert len(task.x) == 513 and executor.predict_plain(task.x) is None
+    for rows in (1, 2, 512):
         executor.predict(task.x[:rows], out[:rows])
         result = executor.predict_plain(task.x[:rows])
         assert result.dtype == dtype and not np.shares_memory(result, out)
