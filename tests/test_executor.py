@@ -196,24 +196,6 @@ def test_wide_layers_of_large_batches(
     check(kernels, functools.partial(Task, graph, "huber", dtype, **options), some_epochs)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("width", [23, 50, 63])
-def test_any_number_of_rows_is_predicted(kernels: ModuleType, dtype: str, width: int, threads: int) -> None:
-    """Threads take them in passes, of which each fills a workspace as large as the network allows."""
-    graph = lowered([Dense(width, "tanh"), Dense(1)], 3)
-    task = Task(graph, "huber", dtype, rows=800, threads=threads)
-    executor, whole = task.executor(kernels, threads_from=0), np.empty((800, 1), task.dtype)
-    executor.predict(task.x, whole)
-    for rows in (*range(90, 800, 37), *range(4 * (6144 // width) - 6, 4 * (6144 // width) + 6)):
-        if rows > 800:
-            continue
-        some = np.full((rows, 1), np.nan, task.dtype)
-        executor.predict(task.x[:rows], some)
-        np.testing.assert_allclose(some, whole[:rows], rtol=1e-5)
-        loss, norm, *_ = executor.evaluate(task.x[:rows], task.y[:rows])
-        assert np.isfinite(loss) and norm == rows
-
-
 @pytest.mark.parametrize(
     "options",
     [{}, {"weight_decay": 0.02}, {"clip_norm": 0.05}, {"clip_value": 0.01, "weight_decay": 0.1}],
