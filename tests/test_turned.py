@@ -1,4 +1,4 @@
-"""Predictions of many rows. Narrow networks' go with lanes along the rows; nobody can tell from what they return."""
+"""Predictions of many rows; those of narrow networks go with lanes along them, which nobody can tell."""
 
 from __future__ import annotations
 
