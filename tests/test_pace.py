@@ -27,10 +27,10 @@ def compiled(request: pytest.FixtureRequest, dtype: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def pace() -> Pace:
-    """The stages of steps that take so long alone, and together: the same in all modules."""
+    """The stages of steps that take so long alone, and together."""
     if not COMPILED:
         pytest.skip("there is no compiled backend here")
-    return importlib.import_module(f"{PACKAGE}._{COMPILED[0]}_f32").training_pace
+    return importlib.import_module(f"{PACKAGE}._system").training_pace
 
 
 def share(stages: Stages, *names: str) -> float:

@@ -1,4 +1,6 @@
-"""What this machine can run, and the calling thread's floating-point mode."""
+"""What this machine can run, the calling thread's floating-point mode, and the rule of `pace`, for tests."""
+
+from fastnet.backends.compiled.pace cimport ALONE_AGAIN, COMPARING, PROBING, TOGETHER, Pace, new_pace, note
 
 cdef extern from "system.h" nogil:
     enum:
@@ -55,3 +57,34 @@ def set_float_mode(mode):
         As `float_mode` returned it.
     """
     fastnet_set_float_mode(mode)
+
+
+def training_pace(alone, together):
+    """Say in which stages a training goes on, see `pace.pxd`.
+
+    Parameters
+    ----------
+    alone, together : list of float
+        Seconds of each step on one thread, and on several.
+
+    Returns
+    -------
+    list of tuple
+        The name of each stage, and its number of steps.
+    """
+    cdef Pace pace = new_pace()
+    cdef Py_ssize_t i = 0
+    cdef Py_ssize_t end
+    names = {TOGETHER: "together", COMPARING: "comparing", ALONE_AGAIN: "alone again", PROBING: "probing"}
+    stages = []
+    while i < len(alone):
+        end = min(i + pace.left, len(alone))
+        stages.append((names[pace.stage], end - i))
+        if pace.stage == COMPARING:
+            note(&pace, end - i, min(alone[i:end]), 1)
+        elif pace.stage == PROBING:
+            note(&pace, end - i, sum(together[i + 1 : end]), end - i - 1)
+        else:
+            note(&pace, end - i, sum((alone if pace.stage == ALONE_AGAIN else together)[i:end]), end - i)
+        i = end
+    return stages

@@ -30,7 +30,7 @@ from fastnet.backends.compiled.blocks cimport (
 )
 from fastnet.backends.compiled.gemm cimport Finish, finish_with, forward_blocks
 from fastnet.backends.compiled.gradients cimport ANEW, bias_block, weights_block
-from fastnet.backends.compiled.pace cimport ALONE_AGAIN, COMPARING, PROBING, TOGETHER, Pace, Stage, new_pace, note
+from fastnet.backends.compiled.pace cimport ALONE_AGAIN, COMPARING, PROBING, Pace, Stage, new_pace, note
 from fastnet.backends.compiled.panels cimport DEPTH, input_blocks
 from fastnet.backends.compiled.pool cimport (
     POOL_MOST, pool_barrier, pool_naps, pool_next, pool_offer, pool_run, pool_seconds, pool_survive_fork,

@@ -132,16 +132,19 @@ cdef bint _learn(Job *job, Batch *batch, double learning_rate, bint updates) noe
     whether the next batch is begun."""
     cdef opt.Hyper *hyper = &job.program.hyper
     cdef opt.Rates rates
+    cdef const opt.Rates *now = NULL
+    cdef bint small = False
     if updates and hyper.clip_norm == 0:
         rates = opt.rates_of(hyper, learning_rate, <double>batch.step, 1, batch.weights)
-        if batch.parts == 1 and is_small_update(job.program, &rates):
-            backward(job.program, job.spaces, batch, NULL)
-            update_all(job.program, &rates)
-            return False
-        backward(job.program, job.spaces, batch, &rates)
-        return begins_next(job.program, job.spaces, batch, &rates)
-    backward(job.program, job.spaces, batch, NULL)
-    if updates:
+        small = batch.parts == 1 and is_small_update(job.program, &rates)
+        if not small:
+            now = &rates
+    backward(job.program, job.spaces, batch, now)
+    if now != NULL:
+        return begins_next(job.program, job.spaces, batch, now)
+    if small:
+        update_all(job.program, &rates)
+    elif updates:
         pool_barrier(batch.parts)
         _update(job, batch, learning_rate)
     return False
@@ -250,7 +253,7 @@ cdef void _backward_job(void *context, int part, int parts) noexcept nogil:
     cdef Job *job = <Job *>context
     cdef unsigned long long mode = fastnet_flush()
     cdef Batch batch = _batch(job, 0, job.rows, part, parts)
-    backward(job.program, job.spaces, &batch, NULL)
+    _learn(job, &batch, 0, False)
     fastnet_restore(mode)
 
 

@@ -253,24 +253,3 @@ def layer_split(double worth, Py_ssize_t count, Py_ssize_t inputs, Py_ssize_t ou
     if shares_halves(split, count, inputs, is_wide(inputs, outputs), threads):
         return "halves"
     return {ALONE: "alone", INPUTS: "inputs", ROWS: "rows", COLUMNS: "columns"}[split]
-
-
-def training_pace(alone, together):
-    """In which stages steps are trained that take alone[i] seconds on one thread, and together[i] on several: pairs of the
-    stage, "together", "comparing", "alone again" or "probing", and its number of steps."""
-    cdef Pace pace = new_pace()
-    cdef Py_ssize_t i = 0
-    cdef Py_ssize_t end
-    names = {TOGETHER: "together", COMPARING: "comparing", ALONE_AGAIN: "alone again", PROBING: "probing"}
-    stages = []
-    while i < len(alone):
-        end = min(i + pace.left, len(alone))
-        stages.append((names[pace.stage], end - i))
-        if pace.stage == COMPARING:
-            note(&pace, end - i, min(alone[i:end]), 1)
-        elif pace.stage == PROBING:
-            note(&pace, end - i, sum(together[i + 1 : end]), end - i - 1)
-        else:
-            note(&pace, end - i, sum((alone if pace.stage == ALONE_AGAIN else together)[i:end]), end - i)
-        i = end
-    return stages

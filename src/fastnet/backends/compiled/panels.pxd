@@ -14,7 +14,7 @@ from fastnet.backends.compiled.gemm cimport (
 )
 from fastnet.backends.compiled.gradients cimport few_rows, input_block
 from fastnet.backends.compiled.simd cimport (
-    GROUP, LANES, NV, real, vload, vprefetch, vstore, vtranspose_edge, vtranspose_square,
+    GROUP, LANES, NV, real, single, vload, vprefetch, vstore, vtranspose_edge, vtranspose_square,
 )
 
 cdef enum:
@@ -151,7 +151,7 @@ cdef inline void input_wide(
             input_panels(rows, w, d_x, finish, inputs, outputs, &at, panel)
 
 
-cdef inline void input_blocks(
+cdef inline single input_blocks(
     const real **rows, Py_ssize_t count, const real *w, real *d_x, const Finish *finish, Py_ssize_t inputs,
     Py_ssize_t outputs, Blocks *at, real *panel,
 ) noexcept nogil:

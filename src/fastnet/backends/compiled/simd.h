@@ -61,10 +61,10 @@ typedef uinteger vbit __attribute__((vector_size(FASTNET_BYTES), aligned(sizeof(
 
 #define SIMD static inline __attribute__((always_inline))
 #define FASTNET_FORCED __attribute__((always_inline)) void
-#if defined(__clang__)
-#define FASTNET_SINGLE void
+#if defined(__clang__) /* one copy: not one of 40 KB for each constant argument, or for each caller */
+#define FASTNET_SINGLE __attribute__((noinline)) void
 #else
-#define FASTNET_SINGLE __attribute__((noclone)) void /* no copy of 40 KB for each constant argument */
+#define FASTNET_SINGLE __attribute__((noinline, noclone)) void
 #endif
 
 SIMD vreal vload(const real *p) { return *(const vreal *)p; }
