@@ -544,6 +544,7 @@ def test_predict_plain_of_rows(kernels: ModuleType, dtype: str) -> None:
         result = executor.predict_plain(task.x[:rows])
         assert result.dtype == dtype and not np.shares_memory(result, out)
         np.testing.assert_array_equal(result, out[:rows])
+    np.testing.assert_array_equal(executor.predict_plain(task.x[:1]), [executor.predict_plain(task.x[0])])
 
 
 def test_predict_plain_of_strided_arrays(kernels: ModuleType, backend: str, dtype: str) -> None:

@@ -333,8 +333,8 @@ cdef class Executor:
                 0 < view.ndim <= 2 and view.shape[view.ndim - 1] == self.inputs and view.format != NULL
                 and view.format[0] == (c"f" if sizeof(real) == 4 else c"d") and view.format[1] == 0
             )
-            if fits and view.ndim == 1:
-                result = self.empty(self.outputs, self.dtype)
+            if fits and (view.ndim == 1 or view.shape[0] == 1):
+                result = self.empty(self.outputs, self.dtype) if view.ndim == 1 else self.empty((1, self.outputs), self.dtype)
                 return result if self._predict_row(<const real *>view.buf, result) else None
             if fits and 0 < view.shape[0] <= self.block_rows:
                 result = self.empty((view.shape[0], self.outputs), self.dtype)
