@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import tempfile
@@ -16,7 +17,10 @@ from hypothesis import HealthCheck, settings
 if os.environ.get("FASTNET_PURE") == "1":  # without compiled kernels, who does not ask for NumPy is warned
     os.environ.setdefault("FASTNET_BACKEND", "numpy")
 
+from tasks import COMPILED
+
 from fastnet import backends
+from fastnet.backends.isa import DTYPES, PACKAGE
 
 # For the processes that tests start, too. The folder of its own is because matplotlib keeps one list of fonts
 # for all environments of a user: one that was removed while it drew leaves a list that lacks the usual fonts.
@@ -70,6 +74,12 @@ def dtype(request: pytest.FixtureRequest) -> str:
 def kernels(backend: str, dtype: str) -> ModuleType:
     """The module with the kernels of `backend` for `dtype`."""
     return backends.kernels(dtype)
+
+
+@pytest.fixture(params=COMPILED)
+def compiled(request: pytest.FixtureRequest, dtype: str) -> ModuleType:
+    """Each compiled module that this machine can run."""
+    return importlib.import_module(f"{PACKAGE}._{request.param}_{DTYPES[dtype]}")
 
 
 @pytest.fixture

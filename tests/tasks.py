@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastnet import backends
 from fastnet.backends import reference
 from fastnet.graph import Graph, GraphBuilder
 from fastnet.layers import Dense, Dropout, Layer
@@ -17,6 +18,7 @@ from fastnet.losses import LOSSES
 from fastnet.optimizers import SGD, Adam, Optimizer
 
 Array = npt.NDArray[Any]
+COMPILED = [name for name in backends.available() if name != "numpy"]
 
 
 def lowered(layers: Iterable[Layer], *shape: int) -> Graph:

@@ -8,21 +8,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tasks import Task, bits, lowered
+from tasks import COMPILED, Task, bits, lowered
 
-from fastnet import backends
-from fastnet.backends.isa import DTYPES, PACKAGE
+from fastnet.backends.isa import PACKAGE
 from fastnet.layers import Dense
 from fastnet.optimizers import SGD, Adam
 
-COMPILED = [name for name in backends.available() if name != "numpy"]
 Stages = list[tuple[str, int]]
 Pace = Callable[[list[float], list[float]], Stages]
-
-
-@pytest.fixture(params=COMPILED)
-def compiled(request: pytest.FixtureRequest, dtype: str) -> ModuleType:
-    return importlib.import_module(f"{PACKAGE}._{request.param}_{DTYPES[dtype]}")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _thread
 import ctypes
-import importlib
 import os
 import subprocess
 import sys
@@ -20,22 +19,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tasks import Array, Task, bits, deep, lowered, trained
+from tasks import COMPILED, Array, Task, bits, deep, lowered, trained
 
-from fastnet import backends
 from fastnet.backends import reference
-from fastnet.backends.isa import DTYPES, PACKAGE
+from fastnet.backends.isa import PACKAGE
 from fastnet.layers import Dense, Dropout
 from fastnet.optimizers import OPTIMIZERS, SGD, Adam
 
-COMPILED = [name for name in backends.available() if name != "numpy"]
 needs_compiled = pytest.mark.skipif(not COMPILED, reason="there is no compiled backend here")
-
-
-@pytest.fixture(params=COMPILED)
-def compiled(request: pytest.FixtureRequest, dtype: str) -> ModuleType:
-    """Each compiled module that this machine can run."""
-    return importlib.import_module(f"{PACKAGE}._{request.param}_{DTYPES[dtype]}")
 
 
 def large(dtype: str, **options: Any) -> Task:
