@@ -25,13 +25,13 @@ from fastnet.backends.compiled.backward cimport (
     NORM_RUN, backward, begins_next, is_small_update, squares_part, update_all, update_part,
 )
 from fastnet.backends.compiled.blocks cimport (
-    ALONE, COLUMNS, EVENLY, INPUTS, MEDIUM_BATCH, PANEL, ROWS, SMALL_BATCH, Blocks, Split, blocks_of, in_halves,
-    is_far, is_wide, next_block, pieces_of, shares_halves, split_of,
+    ALONE, COLUMNS, DEPTH, EVENLY, INPUTS, MEDIUM_BATCH, PANEL, ROWS, SMALL_BATCH, Blocks, Split, blocks_of, in_halves,
+    is_far, is_wide, next_block, pieces_of, pieces_of_prediction, shares_halves, split_of,
 )
 from fastnet.backends.compiled.gemm cimport Finish, finish_with, forward_blocks
 from fastnet.backends.compiled.gradients cimport ANEW, bias_block, weights_block
 from fastnet.backends.compiled.pace cimport ALONE_AGAIN, COMPARING, PROBING, Pace, Stage, new_pace, note
-from fastnet.backends.compiled.panels cimport DEPTH, input_blocks
+from fastnet.backends.compiled.panels cimport input_blocks
 from fastnet.backends.compiled.pool cimport (
     POOL_MOST, pool_barrier, pool_naps, pool_next, pool_offer, pool_run, pool_seconds, pool_survive_fork,
 )

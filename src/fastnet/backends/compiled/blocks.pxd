@@ -8,9 +8,11 @@ cdef enum:
     MEDIUM_BATCH = 256  # those up to which in two, unless the weights are far;
     LONG_SUM = 256      # and the terms from which a sum is long
     PIECES = 4          # of a long sum, at most
+    DEPTH = 1024        # most terms of a piece of a wide layer's sums: those of a panel
     LARGE_BATCH = 96    # rows from which sums over a batch are made in halves
     PANEL = NV * LANES  # columns of a panel
     WIDE = 1 << 16      # bytes of weights from which a layer is wide,
+    SHARED_ROW = 1 << 19  # those from which threads share the sums of a single row,
     FAR = 1 << 20       # and those that leave the second-level cache
 
 cdef enum Split:
@@ -87,6 +89,24 @@ cdef inline Py_ssize_t pieces_of(Py_ssize_t count, Py_ssize_t inputs, Py_ssize_t
     if count <= SMALL_BATCH:
         return PIECES
     return 2 if count <= MEDIUM_BATCH and not is_far(inputs, outputs) else 1
+
+
+cdef inline Py_ssize_t panels_deep(Py_ssize_t terms) noexcept nogil:
+    """How many panels, one below the other, hold so many terms."""
+    return (terms + DEPTH - 1) // DEPTH
+
+
+cdef inline Py_ssize_t pieces_of_prediction(Py_ssize_t inputs, Py_ssize_t outputs, bint wide) noexcept nogil:
+    """The same of a prediction, be it of one row or of many: their bits are the same.
+
+    Of weights that come from far away, threads share a single row as they share a small batch: each has its own rows of
+    the weights. Other wide layers have as many pieces as panels.
+    """
+    if not wide:
+        return 1
+    if inputs * outputs < SHARED_ROW // <Py_ssize_t>sizeof(real):
+        return panels_deep(inputs)
+    return (inputs + DEPTH * PIECES - 1) // (DEPTH * PIECES) * PIECES
 
 
 cdef inline bint in_halves(Py_ssize_t count, Py_ssize_t inputs, bint wide) noexcept nogil:

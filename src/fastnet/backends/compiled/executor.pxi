@@ -187,6 +187,7 @@ cdef class Executor:
         cdef Program *p = &self.program
         cdef Operation *op
         cdef Py_ssize_t i
+        cdef Py_ssize_t pieces = 0
         cdef int b, k
         space.capacity = capacity
         space.values = <real **>self._memory(p.buffers * sizeof(void *))
@@ -196,6 +197,8 @@ cdef class Executor:
         for k in range(p.count):
             op = &p.ops[k]
             written_by[op.target] = op.kind
+            if op.kind == DENSE:
+                pieces = max(pieces, pieces_of_prediction(op.inputs, op.outputs, op.wide) * op.outputs)
             # On the way back an activation needs its own output, and some need their input.
             shared = op.kind == FLATTEN or not trains and (
                 op.kind == DROPOUT or op.kind == ACTIVATION and space.values[op.source] != NULL
@@ -206,6 +209,7 @@ cdef class Executor:
                 space.values[op.target] = space.values[op.source]
             else:
                 space.values[op.target] = <real *>self._memory(capacity * op.outputs * sizeof(real))
+        space.pieces = <real *>self._memory(pieces * sizeof(real))
         if trains:
             for b in range(p.buffers):
                 space.deltas[b] = <real *>self._memory(capacity * p.sizes[b] * sizeof(real))

@@ -11,14 +11,16 @@ lie anywhere, are given by pointers. Matrices that do not are walked through in 
 
 from fastnet.backends.compiled.blocks cimport Blocks, next_block
 from fastnet.backends.compiled.simd cimport (
-    HALF, LANES, NV, forced, hload_n, hreal, hset1, real, vload, vload_n, vlow, vlt, vmax, vprefetch, vreal, vselect,
-    vset1, vstore, vstore_n, vsum, vsums, vtranspose, vwide, vzip_high, vzip_low,
+    HALF, LANES, NV, forced, hload_n, hreal, hset1, real, single, vload, vload_n, vlow, vlt, vmax, vprefetch, vreal,
+    vselect, vset1, vstore, vstore_n, vsum, vsums, vtranspose, vwide, vzip_high, vzip_low,
 )
 
 cdef enum:
     FEW = 4             # most outputs for which turning the rows in registers pays, with vectors of 16
     AHEAD = 16          # lines of a wide matrix that are fetched before they are needed
-    STREAMED = 1 << 19  # bytes of a matrix from which on it is read line by line for a single row
+    STREAMED = 1 << 17  # bytes of a matrix from which on it is read line by line for a single row,
+    LONG_LINE = 2048    # and of one line
+    ACROSS = 4          # vectors of such a line that are taken at a time
 
 # ---- z = x W + b ------------------------------------------------------------------------------------
 
@@ -40,7 +42,7 @@ cdef struct Lines:
     const real *start
     Py_ssize_t stride       # between two lines
     Py_ssize_t term, end    # of the first line, and one past that of the last
-    bint resumes            # c holds the sum of the terms before
+    bint resumes            # c holds the sum of the terms before, to which this one is added
 
 
 cdef inline Lines lines_of(
@@ -75,10 +77,7 @@ cdef inline forced forward_tile(
     c += row * ld + column
     for r in range(R):
         for v in range(V):
-            if not b.resumes:
-                acc[r][v] = vset1(0)
-            else:
-                acc[r][v] = vload(c + r * ld + v * LANES) if full or v < V - 1 else vload_n(c + r * ld + v * LANES, tail)
+            acc[r][v] = vset1(0)
     if half:
         for r in range(R):
             ends[r] = vlow(acc[r][V - 1])
@@ -102,6 +101,11 @@ cdef inline forced forward_tile(
     if half:
         for r in range(R):
             acc[r][V - 1] = vwide(ends[r])
+    if b.resumes:
+        for r in range(R):
+            for v in range(V):
+                line[v] = vload(c + r * ld + v * LANES) if full or v < V - 1 else vload_n(c + r * ld + v * LANES, tail)
+                acc[r][v] = line[v] + acc[r][v]
     if finish.bias != NULL:
         at = finish.bias + column
         for v in range(V):
@@ -270,10 +274,10 @@ cdef inline void forward_few(
 
 cdef inline void forward_block(
     const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld,
-    Blocks *at,
+    Blocks *at, bint resumes,
 ) noexcept nogil:
-    """One block of c = rows b, from the terms term .. end; b (I, ld), c (N, ld)."""
-    cdef Lines lines = lines_of(b + term * ld + at.column, ld, term, end, False)
+    """One block of c = rows b, from the terms term .. end; b (I, ld), c (N, ld). A layer that `resumes` is wide."""
+    cdef Lines lines = lines_of(b + term * ld + at.column, ld, term, end, resumes)
     cdef Blocks rest = at[0]
     if ld == 1:
         forward_column(rows, b, c, finish, term, end, at.row, at.row_end)
@@ -283,40 +287,49 @@ cdef inline void forward_block(
     forward_panel(rows, &lines, c, finish, ld, &rest)
 
 
-cdef inline void forward_single(
+cdef inline forced forward_lines(
+    const real *x, const real *b, real *c, Py_ssize_t ld, Py_ssize_t terms, int V, bint begins,
+) noexcept nogil:
+    """V vectors of c += x b for some terms of a single row; or c = x b, where it `begins`."""
+    cdef vreal sums[ACROSS]
+    cdef Py_ssize_t k
+    cdef int v
+    for v in range(V):
+        sums[v] = vset1(0) if begins else vload(c + v * LANES)
+    for k in range(terms):
+        for v in range(V):
+            sums[v] = sums[v] + vset1(x[k]) * vload(b + v * LANES)
+        b += ld
+    for v in range(V):
+        vstore(c + v * LANES, sums[v])
+
+
+cdef inline single forward_single(
     const real *x, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld,
     Py_ssize_t first, Py_ssize_t last,
 ) noexcept nogil:
-    """Columns first .. last, whole vectors, of c = x b for a single row x and a matrix that comes from far away: eight
-    lines at a time, from end to end, with the next eight under way. The sums have the same order as in a tile."""
+    """Columns first .. last, whole vectors, of c = x b for a single row x and a matrix that comes from far away: a few lines
+    at a time, from end to end. The sums have the same order as in a tile."""
+    # Eight lines of 4,096 bytes leave no room beside them in those places of the nearest cache where they lie.
+    cdef Py_ssize_t most = 4 if ld * <int>sizeof(real) == 4096 else 8
+    cdef Py_ssize_t k, o, lines
     cdef vreal sums
-    cdef vreal element[8]
-    cdef const real *line
-    cdef Py_ssize_t k, o
-    cdef int i, lines
-    k = term
-    while True:
-        lines = <int>min(<Py_ssize_t>8, end - k)
-        for i in range(8):
-            element[i] = vset1(x[k + i] if i < lines else 0)
-        for o from first <= o < last by LANES:
-            sums = vload(c + o) if k > term else vset1(0)
-            line = b + k * ld + o
-            if lines == 8:
-                for i in range(8):
-                    sums = sums + element[i] * vload(line + i * ld)
-            else:
-                for i in range(lines):
-                    sums = sums + element[i] * vload(line + i * ld)
-            if k + lines == end:
-                if finish.bias != NULL:
-                    sums = sums + vload(finish.bias + o)
-                if finish.rectifies:
-                    sums = vmax(vset1(0), sums)
-            vstore(c + o, sums)
-        k += lines
-        if k == end:
-            return
+    for k from term <= k < end by most:
+        lines = min(most, end - k)
+        o = first
+        while o + ACROSS * LANES <= last:
+            forward_lines(x + k, b + k * ld + o, c + o, ld, lines, ACROSS, k == term)
+            o += ACROSS * LANES
+        while o < last:
+            forward_lines(x + k, b + k * ld + o, c + o, ld, lines, 1, k == term)
+            o += LANES
+    for o from first <= o < last by LANES:
+        sums = vload(c + o)
+        if finish.bias != NULL:
+            sums = sums + vload(finish.bias + o)
+        if finish.rectifies:
+            sums = vmax(vset1(0), sums)
+        vstore(c + o, sums)
 
 
 cdef inline void forward_blocks(
@@ -328,7 +341,8 @@ cdef inline void forward_blocks(
     cdef Py_ssize_t wide = 8 * LANES
     cdef Py_ssize_t whole
     cdef Lines lines
-    if count == 1 and at.row < at.row_end and (end - term) * ld >= STREAMED // <Py_ssize_t>sizeof(real):
+    cdef bint streams = ld >= LONG_LINE // <int>sizeof(real) and (end - term) * ld >= STREAMED // <int>sizeof(real)
+    if count == 1 and at.row < at.row_end and streams:
         whole = at.last - (at.last - at.column_end) % LANES
         forward_single(rows[0], b, c, finish, term, end, ld, at.column_end, whole)
         at.column_end = whole
@@ -337,7 +351,7 @@ cdef inline void forward_blocks(
         forward_tile(rows, &lines, c, finish, 0, at.column_end, ld, LANES, 1, 8, True, False, NULL)
         at.column_end += wide
     while next_block(at):
-        forward_block(rows, b, c, finish, term, end, ld, at)
+        forward_block(rows, b, c, finish, term, end, ld, at, False)
 
 
 # ---- long sums, from their pieces -------------------------------------------------------------------

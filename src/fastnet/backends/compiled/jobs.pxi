@@ -289,7 +289,7 @@ cdef void _row_job(void *context, int part, int parts) noexcept nogil:
     cdef Batch batch
     batch.count, batch.part, batch.parts = 1, part, parts
     batch.input_rows = &job.x
-    batch.training = batch.learns = batch.keeps = False
+    batch.training = batch.learns = batch.keeps = batch.begun = False
     batch.step = 0
     forward(job.program, job.spaces, &batch, job.program.count)
     pool_barrier(parts)

@@ -8,7 +8,9 @@ are one group, whose lines are put together at once. W^T, which nobody has, is t
 the same order as elsewhere.
 """
 
-from fastnet.backends.compiled.blocks cimport PANEL, Blocks, group_of, is_far, next_block, next_group, panels_of, run_of
+from fastnet.backends.compiled.blocks cimport (
+    DEPTH, PANEL, Blocks, first_term, group_of, is_far, next_block, next_group, panels_of, run_of,
+)
 from fastnet.backends.compiled.gemm cimport (
     AHEAD, Finish, Lines, finish_with, forward_block, forward_panel, forward_tile, lines_of,
 )
@@ -18,7 +20,6 @@ from fastnet.backends.compiled.simd cimport (
 )
 
 cdef enum:
-    DEPTH = 1024    # most lines of a panel
     SOON = 16       # vectors of a line that is turned, which are fetched before they are needed
     RUN = 1 << 20   # values of a wide layer, on its wider side, of the rows that go by all panels before others do
 
@@ -43,54 +44,53 @@ cdef inline void gather(
 
 
 cdef inline void forward_group(
-    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t terms, Py_ssize_t ld,
-    const Blocks *group, real *panels,
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld,
+    const Blocks *group, real *panels, bint resumes,
 ) noexcept nogil:
-    """One group of panels of c = rows b, from the terms term .. terms; b (I, ld), c (N, ld). A single panel is gathered by
+    """One group of panels of c = rows b, from the terms term .. end; b (I, ld), c (N, ld). A single panel is gathered by
     the first tile as it goes."""
+    cdef Py_ssize_t columns = group.column_end - group.column
+    cdef Blocks at = panels_of(group)
+    cdef Lines lines
+    if columns == PANEL:
+        lines = lines_of(b + term * ld + group.column, ld, term, end, resumes)
+        forward_tile(rows, &lines, c, finish, group.row, group.column, ld, LANES, 6, NV, True, False, panels)
+        at.row += 6
+    else:
+        gather(b + term * ld + group.column, ld, panels, columns // PANEL, end - term)
+    while next_block(&at):
+        if at.column_end - at.column == PANEL:
+            lines = lines_of(panels + (at.column - group.column) * (end - term), PANEL, term, end, resumes)
+        else:
+            lines = lines_of(b + term * ld + at.column, ld, term, end, resumes)
+        forward_panel(rows, &lines, c, finish, ld, &at)
+
+
+cdef inline single forward_wide(
+    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t terms, Py_ssize_t ld,
+    const Blocks *whole, real *panels, Py_ssize_t pieces,
+) noexcept nogil:
+    """All of this thread's blocks of c = rows b, from the terms term .. terms, run by run. Each sum is made in so many
+    pieces, of at most DEPTH terms, which are added up in order."""
     cdef Finish nothing = finish_with(NULL, False, NULL)
     cdef const Finish *now
-    cdef Py_ssize_t columns = group.column_end - group.column
-    cdef Py_ssize_t first = term
-    cdef Py_ssize_t end
-    cdef Lines lines
-    cdef Blocks at
-    while term < terms:
-        end = min(term + DEPTH, terms)
-        now = finish if end == terms else &nothing
-        at = panels_of(group)
-        if columns == PANEL:
-            lines = lines_of(b + term * ld + group.column, ld, term, end, term > first)
-            forward_tile(rows, &lines, c, now, group.row, group.column, ld, LANES, 6, NV, True, False, panels)
-            at.row += 6
-        else:
-            gather(b + term * ld + group.column, ld, panels, columns // PANEL, end - term)
-        while next_block(&at):
-            if at.column_end - at.column == PANEL:
-                lines = lines_of(panels + (at.column - group.column) * (end - term), PANEL, term, end, term > first)
-            else:
-                lines = lines_of(b + term * ld + at.column, ld, term, end, term > first)
-            forward_panel(rows, &lines, c, now, ld, &at)
-        term = end
-
-
-cdef inline void forward_wide(
-    const real **rows, const real *b, real *c, const Finish *finish, Py_ssize_t term, Py_ssize_t terms, Py_ssize_t ld,
-    const Blocks *whole, real *panels,
-) noexcept nogil:
-    """All of this thread's blocks of c = rows b, from the terms term .. terms, run by run."""
     cdef Blocks at
     cdef Py_ssize_t most = run_rows(terms, ld)
     cdef Py_ssize_t columns = group_of(terms, ld)
     cdef bint gathers   # a tile that reads four cache lines of each line gains by it only where they come from far away
-    cdef Py_ssize_t row
+    cdef Py_ssize_t row, piece, start, end
     for row from whole.row <= row < whole.row_end by most:
         at = run_of(whole, row, most)
         gathers = at.row_end - row >= 12 and (GROUP > PANEL or is_far(terms, ld))
-        while gathers and next_group(&at, columns):
-            forward_group(rows, b, c, finish, term, terms, ld, &at, panels)
-        while not gathers and next_block(&at):
-            forward_block(rows, b, c, finish, term, terms, ld, &at)
+        while next_group(&at, columns if gathers else PANEL):
+            end = term
+            for piece in range(pieces):
+                start, end = end, term + first_term(terms - term, piece + 1, pieces)
+                now = finish if end == terms else &nothing
+                if gathers:
+                    forward_group(rows, b, c, now, start, end, ld, &at, panels, piece > 0)
+                else:
+                    forward_block(rows, b, c, now, start, end, ld, &at, piece > 0)
 
 
 cdef inline void transpose(

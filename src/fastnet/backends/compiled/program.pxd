@@ -12,7 +12,7 @@ from libc.string cimport memcpy
 from fastnet.backends.compiled.activations cimport SOFTMAX, Activation, activation_run, softmax_row
 from fastnet.backends.compiled.blocks cimport (
     ALONE, COLUMNS, EVENLY, INPUTS, ROWS, SMALL_BATCH, WHOLE, Blocks, Split, blocks_of, first_of_rows, first_term,
-    next_block, pieces_of, split_of,
+    next_block, panels_deep, pieces_of, pieces_of_prediction, split_of,
 )
 from fastnet.backends.compiled.gemm cimport Finish, add_pieces, finish_with, forward_blocks
 from fastnet.backends.compiled.losses cimport (
@@ -79,6 +79,7 @@ cdef struct Workspace:
     real **values
     real **deltas
     const real ***rows
+    real *pieces                    # of the sums of a single row that is predicted
     real *turned[2]                 # of predictions of narrow networks
 
 cdef struct Batch:
@@ -168,11 +169,19 @@ cdef inline Split dense_forward_part(
     cdef real *z = space.values[op.target]
     cdef Finish finish = finish_with(program.parameters + op.bias if op.bias >= 0 else NULL, op.rectifies, NULL)
     cdef Blocks at
-    if batch.learns and pieces_of(batch.count, op.inputs, op.outputs) > 1:
-        return pieces_part(batch, op, split, rows, weights, z, &finish, batch.begun and op == program.ops)
+    cdef Py_ssize_t pieces = (
+        pieces_of(batch.count, op.inputs, op.outputs) if batch.learns
+        else pieces_of_prediction(op.inputs, op.outputs, op.wide)
+    )
+    if pieces > 1 and (batch.learns or batch.count == 1):
+        return pieces_part(
+            batch, op, split, rows, weights, z, &finish, op.pieces if batch.learns else space.pieces, pieces,
+            batch.begun and op == program.ops,
+        )
     at = blocks_of(split, batch.count, op.outputs, batch.part, batch.parts)
     if op.wide and batch.count > 1:
-        forward_wide(rows, weights, z, &finish, 0, op.inputs, op.outputs, &at, batch.panel)
+        pieces = panels_deep(op.inputs) if batch.learns else pieces
+        forward_wide(rows, weights, z, &finish, 0, op.inputs, op.outputs, &at, batch.panel, pieces)
     else:
         forward_blocks(rows, batch.count, weights, z, &finish, 0, op.inputs, op.outputs, &at)
     return split
@@ -180,12 +189,11 @@ cdef inline Split dense_forward_part(
 
 cdef inline Split pieces_part(
     Batch *batch, Operation *op, Split split, const real **rows, const real *weights, real *z, const Finish *finish,
-    bint begun,
+    real *sums, Py_ssize_t pieces, bint begun,
 ) noexcept nogil:
     """A forward product whose long sums are put together from pieces, which are there if `begun`."""
     cdef Finish nothing = finish_with(NULL, False, NULL)
     cdef Py_ssize_t size = batch.count * op.outputs
-    cdef Py_ssize_t pieces = pieces_of(batch.count, op.inputs, op.outputs)
     cdef bint shared = split == INPUTS or split == ALONE
     cdef Py_ssize_t piece = first_piece(batch, split, batch.part, pieces) if shared else 0
     cdef Py_ssize_t end = first_piece(batch, split, batch.part + 1, pieces) if shared else pieces
@@ -197,10 +205,13 @@ cdef inline Split pieces_part(
         if not shared:
             at = blocks_of(split, batch.count, op.outputs, batch.part, batch.parts)
         if op.wide and batch.count > SMALL_BATCH:
-            forward_wide(rows, weights, op.pieces + piece * size, &nothing, term, last, op.outputs, &at, batch.panel)
+            forward_wide(
+                rows, weights, sums + piece * size, &nothing, term, last, op.outputs, &at, batch.panel,
+                panels_deep(last - term),
+            )
         else:
             forward_blocks(
-                rows, batch.count, weights, op.pieces + piece * size, &nothing, term, last, op.outputs, &at
+                rows, batch.count, weights, sums + piece * size, &nothing, term, last, op.outputs, &at
             )
         piece += 1
     if split == INPUTS:
@@ -211,7 +222,7 @@ cdef inline Split pieces_part(
             split = COLUMNS if size >= SHARED_SUMS else ALONE
     at = blocks_of(split, batch.count, op.outputs, batch.part, batch.parts)
     while next_block(&at):
-        add_pieces(op.pieces, pieces, size, z, finish, op.outputs, &at)
+        add_pieces(sums, pieces, size, z, finish, op.outputs, &at)
     return split
 
 
