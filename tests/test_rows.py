@@ -12,8 +12,8 @@ from tasks import Array, Task, lowered
 
 from fastnet.layers import Dense
 
-# Inputs and widths of layers. Of "shared", threads share the sums of a row; "deep" has more terms than a panel
-# has lines, in weights too small for that, and "both" has both. Of "lines", threads read them from end to end.
+# Inputs and widths of layers. Threads share the sums of a row in "shared" and "both"; "deep" and "both" have
+# more terms than a panel has lines; those of "lines" are read from end to end.
 NETS = {
     "shared": (501, 600, 257, 3),
     "deep": (1101, 67, 3),
