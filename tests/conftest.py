@@ -89,6 +89,16 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Of many tiny epochs, two threads wait for one another where others want the cores."""
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    backends.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder of the test's own."""
     monkeypatch.chdir(tmp_path)

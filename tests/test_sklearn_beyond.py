@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,21 +11,16 @@ import pytest
 pytest.importorskip("sklearn", reason="needs scikit-learn")
 
 from sklearn.metrics import accuracy_score, r2_score
-from threadpoolctl import threadpool_limits
 
 import fastnet as fn
 from fastnet.callbacks import Callback, EarlyStopping
 from fastnet.sklearn import MLPClassifier, MLPRegressor
 
 Array = np.ndarray[Any, Any]
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    fn.set_num_threads(1)
-    with threadpool_limits(1):
-        yield
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
-from threadpoolctl import threadpool_limits
 
-import fastnet as fn
 from fastnet.sklearn import MLPClassifier, MLPRegressor
 
 Array = np.ndarray[Any, Any]
@@ -31,17 +28,10 @@ WEIGHTS = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 7)
 NEEDS_WEIGHTS = pytest.mark.skipif(not WEIGHTS, reason="scikit-learn's own take weights from 1.7 on")
 
 pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore:.*iprint.*:DeprecationWarning"),  # of scikit-learn 1.6 itself
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Of many tiny epochs, two threads wait for one another where others want the cores."""
-    fn.set_num_threads(1)
-    with threadpool_limits(1):
-        yield
 
 
 def load(name: str) -> list[Array]:
