@@ -62,6 +62,8 @@ class Near:
         That of two CPUs.
     patience : float
         Seconds, of all repetitions together, after which a measurement counts all the same.
+    least : float
+        The least distance that was seen before, in nanoseconds.
 
     Attributes
     ----------
@@ -71,9 +73,9 @@ class Near:
         Measurements that count although the CPUs were far apart or one core, or used by others.
     """
 
-    def __init__(self, place: Callable[[], Place], patience: float) -> None:
+    def __init__(self, place: Callable[[], Place], patience: float, least: float = math.inf) -> None:
         self.place, self.patience = place, patience
-        self.least, self.most = math.inf, 0.0
+        self.least, self.most = least, 0.0
         self.far = self.disturbed = 0
         self.look()
 
@@ -96,7 +98,8 @@ class Near:
             start, far = time.perf_counter(), self.look()
             result, disturbed = watched(measure, own_seconds)
             far = self.look() or far
-            if not (far or disturbed) or self.patience <= 0:
+            hopeless = self.least == math.inf  # they were one core whenever they were looked at
+            if not ((far and not hopeless) or disturbed) or self.patience <= 0:
                 self.far, self.disturbed = self.far + far, self.disturbed + disturbed
                 return result
             time.sleep(PAUSE)

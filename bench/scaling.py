@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import time
@@ -77,10 +78,11 @@ def contests(
     for one in contenders:
         if one.missing:
             raise RuntimeError(f"{one.name}: {one.missing}")
-    distance = meter(stack)
+    distance, least = meter(stack), math.inf
     for task in tasks:
-        near = Near(distance, options.patience)
+        near = Near(distance, options.patience, least)
         yield task.title, {**contest(task, contenders, options.turns, near), "apart": near.found()}
+        least = near.least
 
 
 def threads(tasks: list[Task], options: argparse.Namespace) -> Iterator[tuple[str, Raw]]:

@@ -220,6 +220,12 @@ def test_one_without_patience_counts(near: Any) -> None:
     assert one.found() == {"least": 25.0, "most": 170.0, "far": 1, "disturbed": 1}
 
 
+def test_cpus_that_are_one_core_for_good_are_not_waited_for(near: Any) -> None:
+    one = near([-14.0, -14.0, -14.0], [False], 60)
+    assert one(lambda: 7, lambda: 0.0) == 7
+    assert one.found() == {"least": 0.0, "most": 0.0, "far": 1, "disturbed": 0}
+
+
 def test_the_distance_is_measured_or_nothing(modules: Any) -> None:
     from contextlib import ExitStack
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import sys
 import time
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from bench.distance import Near, meter
 from bench.peers import PEERS, limits, table
 from bench.peers.contest import NO_SWITCH, contest, start_all
 from bench.peers.tasks import TASKS
@@ -30,6 +32,13 @@ def arguments() -> argparse.Namespace:
     add("--peers", nargs="+", default=list(PEERS), choices=PEERS, help="default: all that are installed")
     add("--turns", type=int, default=5, help="measurements of each contender (default: %(default)s)")
     add("--threads", type=int, nargs="+", default=[1, 2], help="default: 1 2")
+    add(
+        "--patience",
+        type=float,
+        default=10,
+        metavar="SECONDS",
+        help="for repeating what was disturbed, for each task (default: %(default)s)",
+    )
     add("--isa", default="", choices=["", "avx2"], help="hold fastnet and its peers to this instruction set")
     add("--no-limits", action="store_true", help="do not measure what the machine could do")
     add("--json", type=Path, metavar="FILE", help="write what was measured")
@@ -76,8 +85,12 @@ def run(options: argparse.Namespace) -> Report:
             report["peers"][one.peer] = one.about
         print(table.heading(report), flush=True)
         present = [one for one in contenders if not one.missing]
+        distance, least = meter(stack), math.inf
         for task in tasks:
-            report["tasks"][task.title] = contest(task, present, options.turns)
+            near = Near(distance, options.patience, least)
+            measured = contest(task, present, options.turns, near)
+            report["tasks"][task.title] = {**measured, "apart": near.found()}
+            least = near.least
             print(table.block(report, task.title), flush=True)
     # Once more at the end: the best of the two is nearer to what the machine can do.
     report["limits"] = limits.best(report["limits"], measure_limits())

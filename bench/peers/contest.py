@@ -138,11 +138,11 @@ def disagreement(task: Task, right: list[float], numbers: list[float]) -> str:
 
 
 def contest(
-    task: Task, contenders: list[Contender], turns: int, repeated: Callable[..., Answer] = undisturbed
+    task: Task, contenders: list[Contender], turns: int, near: Callable[..., Answer]
 ) -> dict[str, Any]:
     """Prepare and check all, then measure in turns; returns what goes into the file for this task.
 
-    `repeated` makes a measurement, and makes it again where it means nothing.
+    `near` makes a measurement of several threads, and makes it again where it means nothing.
     """
     results: dict[str, dict[str, Any]] = {}
     left_out: dict[str, str] = {}
@@ -166,7 +166,8 @@ def contest(
         }
     for _ in range(turns):
         for one, seconds in ready:
-            found = repeated(partial(one.ask, "measure"), partial(process_seconds, one.process.pid))
+            measured = near if one.threads > 1 else undisturbed
+            found = measured(partial(one.ask, "measure"), partial(process_seconds, one.process.pid))
             if "error" in found:
                 raise RuntimeError(f"{one.name}, {task.title}: {found['error']}")
             seconds.append(found["seconds"])

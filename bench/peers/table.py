@@ -99,6 +99,11 @@ def block(report: Report, title: str) -> str:
                 f"minimum {shown(least):>9} us   ({found['steps']} at once; set-up {found['setup']:.2f} s)"
             )
     lines += [f"  {PEERS[peer]:14} {why}" for peer, why in content["left_out"].items()]
+    if (apart := content.get("apart", {})).get("far") or apart.get("disturbed"):
+        lines.append(
+            f"  CPUs {apart['least']:.0f} to {apart['most']:.0f} ns apart; {apart['far']} measurements "
+            f"while they were far apart or one core, {apart['disturbed']} beside other processes"
+        )
     lines.append("  " + verdict(report, title))
     return "\n".join(lines)
 
