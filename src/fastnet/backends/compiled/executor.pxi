@@ -39,7 +39,8 @@ cdef class Executor:
     cdef double row_end                 # when the last single row was through
     cdef int row_calls                  # that followed one another, until then,
     cdef int row_naps                   # and of these, how many threads slept in
-    cdef double row_alone_until         # when several threads are tried again for it
+    cdef double row_alone_until         # when several threads are tried again for it,
+    cdef double row_alone               # and the seconds of one thread alone that came before
     cdef Pace pace                      # of training by several threads
 
     def __init__(
@@ -376,8 +377,11 @@ cdef class Executor:
         else:
             pool_run(_row_job, job, self.threads)
             self.row_naps = self.row_naps + 1 if pool_naps() != naps else 0
-            if self.row_naps == 3:  # the first one may have been the waking
-                self.row_naps, self.row_alone_until = 0, now + 1
+            if self.row_naps == 0:
+                self.row_alone = 0
+            elif self.row_naps == 3:  # the first one may have been the waking
+                self.row_alone = min(max(ALONE_LEAST, 2 * self.row_alone), ALONE_MOST)
+                self.row_naps, self.row_alone_until = 0, now + self.row_alone
         self.row_end = pool_seconds()
 
     def evaluate(self, const real[:, ::1] x, y, const real[::1] sample_weight=None):

@@ -15,6 +15,8 @@ cdef enum:
 
 
 cdef double BURST_GAP = 1e-4    # seconds within which the next call does
+cdef double ALONE_LEAST = 0.03  # seconds of one thread alone where others want the cores: twice as many each time, up to
+cdef double ALONE_MOST = 1.0
 
 
 cdef class _Data:
