@@ -187,10 +187,13 @@ cdef inline forced descend_row_tile(
     cdef vreal acc[8]
     cdef vreal slope[8]
     cdef vreal line, element
+    cdef vreal following = vset1(0)  # the first vector of the next row
     cdef vreal then = vset1(0)
     cdef Py_ssize_t k
     cdef int v
     weights += term * ld
+    if not full:
+        following = vload(weights) if V > 1 else vload_n(weights, tail)
     for v in range(V):
         acc[v] = vset1(0)
         slope[v] = vload(d_z + v * LANES) if full or v < V - 1 else vload_n(d_z + v * LANES, tail)
@@ -199,11 +202,16 @@ cdef inline forced descend_row_tile(
         if ahead:
             then = vset1(next[k])
         for v in range(V):
-            line = vload(weights + v * LANES) if full or v < V - 1 else vload_n(weights + v * LANES, tail)
+            if full or 0 < v < V - 1:
+                line = vload(weights + v * LANES)
+            else:
+                line = vload_n(weights + v * LANES, tail) if v > 0 else following
             line = line - vset1(rate) * (element * slope[v] + vset1(0))  # a sum as in a tile: 0 + -0 is 0
             if full or v < V - 1:
                 vstore(weights + v * LANES, line)
             else:
+                if k + 1 < end:  # read now: it would wait until the masked vector, which reaches over it, is in the cache
+                    following = vload(weights + ld) if V > 1 else vload_n(weights + ld, tail)
                 vstore_n(weights + v * LANES, line, tail)
             if ahead:
                 acc[v] = acc[v] + then * line
