@@ -3,8 +3,8 @@
 from fastnet.backends.compiled.blocks cimport Blocks
 from fastnet.backends.compiled.gemm cimport gated
 from fastnet.backends.compiled.simd cimport (
-    HALF, LANES, NV, forced, hload_n, hreal, hset1, real, single, vload, vload_n, vlow, vprefetch, vreal, vset1, vstore,
-    vstore_n, vsums, vwide,
+    HALF, LANES, NV, VECTOR_BYTES, forced, hload_n, hreal, hset1, real, single, vload, vload_n, vlow, vprefetch, vreal,
+    vset1, vstore, vstore_n, vsums, vwide,
 )
 
 cdef enum Start:
@@ -187,12 +187,15 @@ cdef inline forced descend_row_tile(
     cdef vreal acc[8]
     cdef vreal slope[8]
     cdef vreal line, element
-    cdef vreal following = vset1(0)  # the first vector of the next row
+    # A masked store of AVX-512 holds up loads of all 64 bytes that it reaches over until it is in the cache. So the first
+    # vector of the next row is read before the last one of this row is stored.
+    cdef bint early = VECTOR_BYTES == 64 and not full
+    cdef vreal following = vset1(0)
     cdef vreal then = vset1(0)
     cdef Py_ssize_t k
     cdef int v
     weights += term * ld
-    if not full:
+    if early:
         following = vload(weights) if V > 1 else vload_n(weights, tail)
     for v in range(V):
         acc[v] = vset1(0)
@@ -202,15 +205,15 @@ cdef inline forced descend_row_tile(
         if ahead:
             then = vset1(next[k])
         for v in range(V):
-            if full or 0 < v < V - 1:
-                line = vload(weights + v * LANES)
+            if early and v == 0:
+                line = following
             else:
-                line = vload_n(weights + v * LANES, tail) if v > 0 else following
+                line = vload(weights + v * LANES) if full or v < V - 1 else vload_n(weights + v * LANES, tail)
             line = line - vset1(rate) * (element * slope[v] + vset1(0))  # a sum as in a tile: 0 + -0 is 0
             if full or v < V - 1:
                 vstore(weights + v * LANES, line)
             else:
-                if k + 1 < end:  # read now: it would wait until the masked vector, which reaches over it, is in the cache
+                if early and k + 1 < end:
                     following = vload(weights + ld) if V > 1 else vload_n(weights + ld, tail)
                 vstore_n(weights + v * LANES, line, tail)
             if ahead:
@@ -221,6 +224,17 @@ cdef inline forced descend_row_tile(
             vstore(z + v * LANES, acc[v])
         else:
             vstore_n(z + v * LANES, acc[v], tail)
+
+
+cdef inline void descend_row_few(
+    const real *x, const real *d_z, real *weights, real rate, Py_ssize_t term, Py_ssize_t end, Py_ssize_t ld,
+    Py_ssize_t columns,
+) noexcept nogil:
+    """The same for so few columns that a masked vector reaches over several rows, which would wait for one another."""
+    cdef Py_ssize_t j, k
+    for j in range(columns):
+        for k in range(term, end):
+            weights[k * ld + j] -= rate * (x[k] * d_z[j] + <real>0)
 
 
 cdef inline forced descend_row_columns(
@@ -235,7 +249,9 @@ cdef inline forced descend_row_columns(
     while column < last:
         vectors = min(<Py_ssize_t>NV, (last - column + LANES - 1) // LANES)
         tail = min(<Py_ssize_t>LANES, last - column - (vectors - 1) * LANES)
-        if vectors == 1:
+        if vectors == 1 and tail < LANES // 2 and not ahead:
+            descend_row_few(x, d_z + column, w + column, rate, term, end, ld, tail)
+        elif vectors == 1:
             descend_row_tile(x, d_z + column, w + column, rate, next, z + column, term, end, ld, tail, 1, False, ahead)
         elif vectors == 2:
             descend_row_tile(x, d_z + column, w + column, rate, next, z + column, term, end, ld, tail, 2, False, ahead)
