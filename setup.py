@@ -75,7 +75,8 @@ def extensions():
         "depends": [*sources, "src/fastnet/backends/isa.py", "setup.py"],
     }
     found = [
-        Extension(f"{isa.PACKAGE}._system", [f"{SOURCE}/_system.pyx"], extra_compile_args=["-g0"], **common)
+        Extension(f"{isa.PACKAGE}._shared", [], extra_compile_args=["-g0"], **common),
+        Extension(f"{isa.PACKAGE}._system", [f"{SOURCE}/_system.pyx"], extra_compile_args=["-g0"], **common),
     ]
     for one in isa.for_architecture(isa.architecture(target_machine())):
         for dtype in isa.DTYPES:
@@ -128,13 +129,17 @@ class BuildExtensions(build_ext):
         Not by `cythonize`: it merges the compiler flags of earlier calls on a source into later ones, and
         Cython in a process of its own can work on several at once.
         """
-        (source,) = ext.sources
-        target = f"build/cython/{ext.name.rpartition('.')[2]}/{Path(source).stem}.c"
-        if self.force or newer_group([source, *ext.depends], target):
+        package, _, name = ext.name.rpartition(".")
+        target = f"build/cython/{name}/{Path(*ext.sources or [name]).stem}.c"
+        if self.force or newer_group([*ext.sources, *ext.depends], target):
             Path(target).parent.mkdir(parents=True, exist_ok=True)
-            directives = [f"--directive={key}={value}" for key, value in DIRECTIVES.items()]
-            options = [*directives, "-I", "src", "--module-name", ext.name, "--output-file", target]
-            subprocess.run([sys.executable, "-m", "cython", *options, source], check=True)
+            options = [f"--directive={key}={value}" for key, value in DIRECTIVES.items()]
+            options += ["-I", "src", "--module-name", ext.name]
+            if ext.sources:
+                options += ["--shared", f"{package}._shared", "--output-file", target, *ext.sources]
+            else:  # what Cython would put into each of the others
+                options += ["--generate-shared", target]
+            subprocess.run([sys.executable, "-m", "cython", *options], check=True)
         return target
 
     def use_clang_cl(self):
