@@ -25,6 +25,7 @@ SOURCE = Path(__file__).with_name("distance.h")
 FAR = 2.0  # times the least distance that was seen
 ONE_CORE = 1.5  # times as long as alone: two threads of one core take twice, two cores no longer
 PAUSE = 0.5  # seconds
+LOOKS = 20
 
 
 class Place(NamedTuple):
@@ -76,7 +77,7 @@ class Near:
     def __init__(self, place: Callable[[], Place], patience: float, least: float = math.inf) -> None:
         self.place, self.patience = place, patience
         self.least, self.most = least, 0.0
-        self.far = self.disturbed = 0
+        self.far = self.disturbed = self.looks = 0
         self.look()
 
     def found(self) -> dict[str, float]:
@@ -87,6 +88,7 @@ class Near:
     def look(self) -> bool:
         """Whether the CPUs are far apart now, or one core."""
         found = self.place()
+        self.looks += 1
         if found.one_core:
             return True
         self.least, self.most = min(self.least, found.distance), max(self.most, found.distance)
@@ -98,7 +100,7 @@ class Near:
             start, far = time.perf_counter(), self.look()
             result, disturbed = watched(measure, own_seconds)
             far = self.look() or far
-            hopeless = self.least == math.inf  # they were one core whenever they were looked at
+            hopeless = self.least == math.inf and self.looks > LOOKS  # they are one core for good
             if not ((far and not hopeless) or disturbed) or self.patience <= 0:
                 self.far, self.disturbed = self.far + far, self.disturbed + disturbed
                 return result

@@ -221,9 +221,14 @@ def test_one_without_patience_counts(near: Any) -> None:
 
 
 def test_cpus_that_are_one_core_for_good_are_not_waited_for(near: Any) -> None:
-    one = near([-14.0, -14.0, -14.0], [False], 60)
-    assert one(lambda: 7, lambda: 0.0) == 7
+    calls: list[int] = []
+    one = near([-14.0] * 100, [False] * 50, 60)
+    one(lambda: calls.append(1), lambda: 0.0)
+    assert len(calls) == 10
     assert one.found() == {"least": 0.0, "most": 0.0, "far": 1, "disturbed": 0}
+    one = near([-14.0] * 8 + [25.0] * 3, [False] * 50, 60)  # they were, for a while
+    one(lambda: 7, lambda: 0.0)
+    assert one.found() == {"least": 25.0, "most": 25.0, "far": 0, "disturbed": 0}
 
 
 def test_the_distance_is_measured_or_nothing(modules: Any) -> None:

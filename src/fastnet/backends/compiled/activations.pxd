@@ -189,6 +189,33 @@ cdef inline void slope_run(
 
 # ---- softmax, a row at a time -----------------------------------------------------------------------
 
+cdef inline vreal softmax_vector(vreal z, Py_ssize_t count, real *highest, real *total) noexcept nogil:
+    """exp(z - max) / total for one row of at most a vector's width, and its max and total."""
+    cdef vreal e
+    highest[0] = vhighest(vfill_n(z, count, -<real>INFINITY))
+    e = vfill_n(vexp(z - vset1(highest[0])), count, 0)
+    total[0] = vsum(e)
+    return e / vset1(total[0])
+
+
+cdef inline void softmax_run(const real *z, real *a, Py_ssize_t rows, Py_ssize_t count) noexcept nogil:
+    """All rows of z (rows, count) -> a, which may be the same. What is stored with a mask holds up what is read beside it,
+    so a short row is read before the one above it is stored."""
+    cdef real highest, total
+    cdef vreal now, following
+    cdef Py_ssize_t i
+    if count > LANES:
+        for i in range(rows):
+            softmax_row(z + i * count, a + i * count, count, &total)
+    elif rows > 0:
+        following = vload_n(z, count)
+        for i in range(rows):
+            now = following
+            if i + 1 < rows:
+                following = vload_n(z + (i + 1) * count, count)
+            vstore_n(a + i * count, softmax_vector(now, count, &highest, &total), count)
+
+
 cdef inline real softmax_row(const real *z, real *a, Py_ssize_t count, real *total) noexcept nogil:
     """a = exp(z - max) / total for one row, and *total; returns the max. z and a may be the same."""
     cdef real low = -<real>INFINITY
@@ -197,6 +224,9 @@ cdef inline real softmax_row(const real *z, real *a, Py_ssize_t count, real *tot
     cdef vreal sums = vset1(0)
     cdef vreal e
     cdef Py_ssize_t i, n
+    if count <= LANES:
+        vstore_n(a, softmax_vector(vload_n(z, count), count, &highest, total), count)
+        return highest
     for i from 0 <= i < count by LANES:
         n = count - i
         most = vmax(vload(z + i) if n >= LANES else vfill_n(vload_n(z + i, n), n, low), most)

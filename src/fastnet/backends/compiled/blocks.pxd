@@ -12,7 +12,7 @@ cdef enum:
     LARGE_BATCH = 96    # rows from which sums over a batch are made in halves
     PANEL = NV * LANES  # columns of a panel
     WIDE = 1 << 16      # bytes of weights from which a layer is wide,
-    SHARED_ROW = 1 << 19  # those from which threads share the sums of a single row,
+    SHARED_ROW = 1 << 19  # those from which a prediction's sums are made in pieces, for threads to share,
     FAR = 1 << 20       # and those that leave the second-level cache
 
 cdef enum Split:

@@ -339,7 +339,10 @@ cdef class Executor:
                 and view.format[0] == (c"f" if sizeof(real) == 4 else c"d") and view.format[1] == 0
             )
             if fits and (view.ndim == 1 or view.shape[0] == 1):
-                result = self.empty(self.outputs, self.dtype) if view.ndim == 1 else self.empty((1, self.outputs), self.dtype)
+                if view.ndim == 1:
+                    result = self.empty(self.outputs, self.dtype)
+                else:
+                    result = self.empty((1, self.outputs), self.dtype)
                 return result if self._predict_row(<const real *>view.buf, result) else None
             if fits and 0 < view.shape[0] <= self.block_rows:
                 result = self.empty((view.shape[0], self.outputs), self.dtype)
@@ -354,11 +357,15 @@ cdef class Executor:
         cdef Job job = self._job(x, 1)
         PyObject_GetBuffer(result, &output, PyBUF_WRITABLE)
         job.spaces, job.out = &self.row_space, <real *>output.buf
-        with cython.critical_section(self):  # nothing in it calls Python: no other thread comes in between
-            if self.threads == 1 or self.row_operations < self.row_worth:
-                _row_job(&job, 0, 1)
-            else:
+        if self.row_operations >= GIL_WORTH:
+            with self.lock, nogil:
                 self._run_row(&job)
+        else:
+            with cython.critical_section(self):  # nothing in it calls Python: no other thread comes in between
+                if self.row_operations < self.row_worth:
+                    _row_job(&job, 0, 1)
+                else:
+                    self._run_row(&job)
         PyBuffer_Release(&output)
         return job.finite
 
@@ -372,7 +379,7 @@ cdef class Executor:
         if now - self.row_end > BURST_GAP:
             self.row_calls = 0
         self.row_calls = min(self.row_calls + 1, <int>BURST + 1)
-        if self.row_calls <= BURST or now < self.row_alone_until:
+        if self.threads == 1 or self.row_calls <= BURST or now < self.row_alone_until:
             _row_job(job, 0, 1)
         else:
             pool_run(_row_job, job, self.threads)
@@ -381,7 +388,7 @@ cdef class Executor:
                 self.row_alone = 0
             elif self.row_naps == 3:  # the first one may have been the waking
                 self.row_alone = min(max(ALONE_LEAST, 2 * self.row_alone), ALONE_MOST)
-                self.row_naps, self.row_alone_until = 0, now + self.row_alone
+                self.row_naps, self.row_alone_until = 0, pool_seconds() + self.row_alone
         self.row_end = pool_seconds()
 
     def evaluate(self, const real[:, ::1] x, y, const real[::1] sample_weight=None):

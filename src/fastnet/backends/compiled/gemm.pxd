@@ -2,8 +2,8 @@
 
 A tile keeps R x V vectors of the result in registers and walks along the sum once: per term it loads V
 vectors of B and broadcasts R elements of A. Each element of the result is one sum in one order (by
-fused multiply-add where the machine has it), whatever tile it falls in; so the bits do not depend on
-how the work is split between threads.
+fused multiply-add where the machine has it), whatever tile it falls in, or, where callers make it in
+pieces, one such sum for each; so the bits do not depend on how the work is split between threads.
 
 Nothing is packed here: most networks' matrices stay in the caches, and the rows of A, which in a shuffled batch
 lie anywhere, are given by pointers. Matrices that do not are walked through in `panels`.

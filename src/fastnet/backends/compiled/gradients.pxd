@@ -68,15 +68,19 @@ cdef inline forced weights_tile(
                     vload(result + r * ld + v * LANES) if full or v < V - 1 else vload_n(result + r * ld + v * LANES, tail)
                 )
                 acc[r][v] = line[v] + acc[r][v]
-    for r in range(R):
+    for r in range(R if fused and not full else 0):  # before the first is stored: see `descend_row_tile`
         for v in range(V):
             if full or v < V - 1:
-                if fused:
-                    acc[r][v] = vload(result + r * ld + v * LANES) - vset1(rate) * acc[r][v]
+                acc[r][v] = vload(result + r * ld + v * LANES) - vset1(rate) * acc[r][v]
+            else:
+                acc[r][v] = vload_n(result + r * ld + v * LANES, tail) - vset1(rate) * acc[r][v]
+    for r in range(R):
+        for v in range(V):
+            if fused and full:
+                acc[r][v] = vload(result + r * ld + v * LANES) - vset1(rate) * acc[r][v]
+            if full or v < V - 1:
                 vstore(result + r * ld + v * LANES, acc[r][v])
             else:
-                if fused:
-                    acc[r][v] = vload_n(result + r * ld + v * LANES, tail) - vset1(rate) * acc[r][v]
                 vstore_n(result + r * ld + v * LANES, acc[r][v], tail)
 
 

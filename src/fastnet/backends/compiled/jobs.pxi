@@ -14,6 +14,7 @@ cdef enum:
     TRAINING_WORTH = 200000     # multiply-adds of a step in such layers, from which threads are used
 
 
+cdef double GIL_WORTH = 5e5     # multiply-adds of a single row from which the GIL is released: some ten microseconds
 cdef double BURST_GAP = 1e-4    # seconds within which the next call does
 cdef double ALONE_LEAST = 0.03  # seconds of one thread alone where others want the cores: twice as many each time, up to
 cdef double ALONE_MOST = 1.0

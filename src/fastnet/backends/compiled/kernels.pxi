@@ -63,14 +63,11 @@ def dense_backward_input(const real[:, ::1] d_z, const real[:, ::1] weights, rea
 def activation_forward(const real[:, ::1] z, real[:, ::1] a, name):
     """a = f(z), elementwise or (softmax) along each row: z (N, O) -> a (N, O)."""
     cdef act.Activation f = _ACTIVATIONS[name]
-    cdef Py_ssize_t n
-    cdef real total
     with nogil:
         if f != act.SOFTMAX:
             act.activation_run(f, &z[0, 0], &a[0, 0], z.shape[0] * z.shape[1])
         else:
-            for n in range(z.shape[0]):
-                act.softmax_row(&z[n, 0], &a[n, 0], z.shape[1], &total)
+            act.softmax_run(&z[0, 0], &a[0, 0], z.shape[0], z.shape[1])
 
 
 def activation_backward(const real[:, ::1] z, const real[:, ::1] a, const real[:, ::1] d_a, real[:, ::1] d_z, name):

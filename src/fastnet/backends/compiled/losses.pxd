@@ -5,10 +5,10 @@ To add one: a name in the enum and in `loss_names`, and its lines in `loss_vecto
 
 from libc.math cimport log
 
-from fastnet.backends.compiled.activations cimport softmax_row
+from fastnet.backends.compiled.activations cimport softmax_row, softmax_vector
 from fastnet.backends.compiled.simd cimport (
     LANES, real, vabs, vcopysign, vfill_n, vlt, vload, vload_n, vmax, vmin, vreal, vselect, vset1, vstore,
-    vstore_n, vsum,
+    vstore_n, vsum, vunit,
 )
 from fastnet.backends.compiled.vmath cimport vexp, vlog, vsigmoid, vsoftplus
 
@@ -134,10 +134,15 @@ cdef inline double cross_entropy_label(
     const real *z, long long label, real *d_z, Py_ssize_t count, real factor,
 ) noexcept nogil:
     """-log softmax(z)[label] of one row, and d_z = factor (softmax(z) - one at the label)."""
-    cdef real total
+    cdef real highest, total
     cdef real at = z[label]
-    cdef real highest = softmax_row(z, d_z, count, &total)
+    cdef vreal slope
     cdef Py_ssize_t i, n
+    if count <= LANES:  # all of it in a register: what was just stored with a mask is slow to read
+        slope = softmax_vector(vload_n(z, count), count, &highest, &total) - vunit(label)
+        vstore_n(d_z, slope * vset1(factor), count)
+        return log(total) - <double>(at - highest)
+    highest = softmax_row(z, d_z, count, &total)
     d_z[label] -= 1
     for i from 0 <= i < count by LANES:
         n = count - i

@@ -9,7 +9,7 @@ The way back is in `backward`.
 from libc.math cimport NAN
 from libc.string cimport memcpy
 
-from fastnet.backends.compiled.activations cimport SOFTMAX, Activation, activation_run, softmax_row
+from fastnet.backends.compiled.activations cimport SOFTMAX, Activation, activation_run, softmax_row, softmax_run
 from fastnet.backends.compiled.blocks cimport (
     ALONE, COLUMNS, EVENLY, INPUTS, ROWS, SMALL_BATCH, WHOLE, Blocks, Split, blocks_of, first_of_rows, first_term,
     next_block, panels_deep, pieces_of, pieces_of_prediction, split_of,
@@ -268,8 +268,14 @@ cdef inline void softmax_forward_part(Workspace *space, Batch *batch, Operation 
     cdef const real **rows = rows_of(space, batch, op.source)
     cdef real *y = space.values[op.target]
     cdef real total
+    cdef Py_ssize_t first = first_row(batch, split, batch.part)
+    cdef Py_ssize_t last = first_row(batch, split, batch.part + 1)
     cdef Py_ssize_t i
-    for i in range(first_row(batch, split, batch.part), first_row(batch, split, batch.part + 1)):
+    if rows != batch.input_rows:
+        if first < last:
+            softmax_run(rows[first], y + first * op.outputs, last - first, op.outputs)
+        return
+    for i in range(first, last):
         softmax_row(rows[i], y + i * op.outputs, op.outputs, &total)
 
 

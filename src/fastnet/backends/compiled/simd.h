@@ -103,7 +103,8 @@ SIMD void vstore_n(real *p, vreal v, ptrdiff_t n) {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
 }
 #elif FASTNET_BYTES == 32
-/* A window on this table is a mask with n leading ones. */
+/* Stored in pieces: AMD's processors take a masked store in some forty steps.
+ * A window on this table is a mask with n leading ones. */
 static const integer fastnet_window[2 * FASTNET_LANES] = {
 #ifdef FASTNET_DOUBLE
     -1, -1, -1, -1, 0, 0, 0, 0
@@ -116,10 +117,41 @@ SIMD __m256i fastnet_mask(ptrdiff_t n) {
 }
 #ifdef FASTNET_DOUBLE
 SIMD vreal vload_n(const real *p, ptrdiff_t n) { return (vreal)_mm256_maskload_pd(p, fastnet_mask(n)); }
-SIMD void vstore_n(real *p, vreal v, ptrdiff_t n) { _mm256_maskstore_pd(p, fastnet_mask(n), (__m256d)v); }
+SIMD void vstore_n(real *p, vreal v, ptrdiff_t n) {
+    __asm__("" : "+x"(v)); /* one value: a compiler that computes the pieces apart may round them otherwise (no fma) */
+    __m128d low = _mm256_castpd256_pd128((__m256d)v);
+    if (n & 4) {
+        *(vreal *)p = v;
+        return;
+    }
+    if (n & 2) {
+        _mm_storeu_pd(p, low);
+        low = _mm256_extractf128_pd((__m256d)v, 1);
+        p += 2;
+    }
+    if (n & 1) _mm_store_sd(p, low);
+}
 #else
 SIMD vreal vload_n(const real *p, ptrdiff_t n) { return (vreal)_mm256_maskload_ps(p, fastnet_mask(n)); }
-SIMD void vstore_n(real *p, vreal v, ptrdiff_t n) { _mm256_maskstore_ps(p, fastnet_mask(n), (__m256)v); }
+SIMD void vstore_n(real *p, vreal v, ptrdiff_t n) {
+    __asm__("" : "+x"(v)); /* one value: a compiler that computes the pieces apart may round them otherwise (no fma) */
+    __m128 low = _mm256_castps256_ps128((__m256)v);
+    if (n & 8) {
+        *(vreal *)p = v;
+        return;
+    }
+    if (n & 4) {
+        _mm_storeu_ps(p, low);
+        low = _mm256_extractf128_ps((__m256)v, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)p, low);
+        low = _mm_movehl_ps(low, low);
+        p += 2;
+    }
+    if (n & 1) _mm_store_ss(p, low);
+}
 #endif
 #else
 SIMD vreal vload_n(const real *p, ptrdiff_t n) {
@@ -171,11 +203,18 @@ SIMD vreal vwide(hreal v) { return v; }
 #endif
 
 /* The first n lanes of v, and `fill` in the others. */
+/* 1 in lane i, 0 elsewhere. */
+static const real fastnet_unit[2 * FASTNET_LANES - 1] = {[FASTNET_LANES - 1] = 1};
+SIMD vreal vunit(ptrdiff_t i) { return vload(fastnet_unit + FASTNET_LANES - 1 - i); }
+
 SIMD vreal vfill_n(vreal v, ptrdiff_t n, real fill) {
 #if FASTNET_BYTES == 64 && defined(FASTNET_DOUBLE)
     return (vreal)_mm512_mask_mov_pd(_mm512_set1_pd(fill), (__mmask8)((1u << n) - 1u), (__m512d)v);
 #elif FASTNET_BYTES == 64
     return (vreal)_mm512_mask_mov_ps(_mm512_set1_ps(fill), (__mmask16)((1u << n) - 1u), (__m512)v);
+#elif FASTNET_BYTES == 32
+    __m256i mask = fastnet_mask(n);
+    return (vreal)((mask & (__m256i)v) | _mm256_andnot_si256(mask, (__m256i)(fill - (vreal){0})));
 #else
     for (int i = 0; i < FASTNET_LANES; i++) v[i] = i < n ? v[i] : fill;
     return v;

@@ -33,6 +33,7 @@ cdef extern from "simd.h" nogil:
     vreal vload_n(const real *p, Py_ssize_t n)
     void vstore_n(real *p, vreal v, Py_ssize_t n)
     vreal vfill_n(vreal v, Py_ssize_t n, real fill)
+    vreal vunit(Py_ssize_t i)
     vreal vset1(real x)
     hreal hset1(real x)
     hreal hload_n(const real *p, Py_ssize_t n)

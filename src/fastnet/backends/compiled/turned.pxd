@@ -5,7 +5,7 @@ make TURNED vectors go through the whole network together, turned: value k of al
 are broadcast. Each sum has the same terms in the same order as in the tiles of `gemm`, so the bits are the same.
 """
 
-from fastnet.backends.compiled.activations cimport SOFTMAX, activation_run, softmax_row
+from fastnet.backends.compiled.activations cimport SOFTMAX, activation_run, softmax_run
 from fastnet.backends.compiled.panels cimport transpose
 from fastnet.backends.compiled.program cimport ACTIVATION, DENSE, Operation, Program
 from fastnet.backends.compiled.simd cimport LANES, forced, real, vload, vmax, vreal, vset1, vstore, vturn
@@ -117,9 +117,8 @@ cdef inline void predict_turned(
 ) noexcept nogil:
     """out (rows, outputs) = the narrow network's output for x (rows, inputs). `space` has two buffers."""
     cdef Py_ssize_t outputs = program.sizes[program.output]
-    cdef Py_ssize_t row, count, i
+    cdef Py_ssize_t row, count
     cdef Operation *op
-    cdef real total
     cdef int k, at
     for row from 0 <= row < rows by TURNED_ROWS:
         count = min(<Py_ssize_t>TURNED_ROWS, rows - row)
@@ -135,5 +134,4 @@ cdef inline void predict_turned(
         turn_out(space[at], count, outputs, out + row * outputs)
     op = &program.ops[program.count - 1]
     if op.kind == ACTIVATION and op.activation == SOFTMAX:
-        for i in range(rows):
-            softmax_row(out + i * outputs, out + i * outputs, outputs, &total)
+        softmax_run(out, out, rows, outputs)
