@@ -25,7 +25,7 @@ SOURCE = Path(__file__).with_name("distance.h")
 FAR = 2.0  # times the least distance that was seen
 ONE_CORE = 1.5  # times as long as alone: two threads of one core take twice, two cores no longer
 PAUSE = 0.5  # seconds
-LOOKS = 20
+LOOKS = 20  # after which CPUs that were one core each time are taken to be one for good
 
 
 class Place(NamedTuple):
@@ -100,7 +100,7 @@ class Near:
             start, far = time.perf_counter(), self.look()
             result, disturbed = watched(measure, own_seconds)
             far = self.look() or far
-            hopeless = self.least == math.inf and self.looks > LOOKS  # they are one core for good
+            hopeless = self.least == math.inf and self.looks > LOOKS
             if not ((far and not hopeless) or disturbed) or self.patience <= 0:
                 self.far, self.disturbed = self.far + far, self.disturbed + disturbed
                 return result

@@ -569,6 +569,7 @@ def test_predict_plain_leaves_what_is_not_finite(kernels: ModuleType, dtype: str
             x = task.x[0].copy()
             x[position] = poison
             assert executor.predict_plain(x) is None
+            assert executor.predict_plain(x[None]) is None
             assert executor.predict_plain(np.stack([task.x[0], x])) is None
         largest = np.full(width, np.finfo(dtype).max, dtype)  # finite, though its sum is not
         assert executor.predict_plain(largest) is not None

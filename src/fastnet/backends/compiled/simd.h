@@ -202,11 +202,11 @@ SIMD hreal vlow(vreal v) { return v; }
 SIMD vreal vwide(hreal v) { return v; }
 #endif
 
-/* The first n lanes of v, and `fill` in the others. */
 /* 1 in lane i, 0 elsewhere. */
 static const real fastnet_unit[2 * FASTNET_LANES - 1] = {[FASTNET_LANES - 1] = 1};
 SIMD vreal vunit(ptrdiff_t i) { return vload(fastnet_unit + FASTNET_LANES - 1 - i); }
 
+/* The first n lanes of v, and `fill` in the others. */
 SIMD vreal vfill_n(vreal v, ptrdiff_t n, real fill) {
 #if FASTNET_BYTES == 64 && defined(FASTNET_DOUBLE)
     return (vreal)_mm512_mask_mov_pd(_mm512_set1_pd(fill), (__mmask8)((1u << n) - 1u), (__m512d)v);
