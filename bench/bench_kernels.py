@@ -39,7 +39,9 @@ def cases(n: int, i: int, o: int) -> Iterator[Case]:
         kind = "labels" if name == "softmax_cross_entropy" else "rows"
         yield loss_case(rng, dtype, name, outputs_for(rng, dtype, name, n, o), kind, "none")
     for name in OPTIMIZERS:
-        *_, last = optimizer_cases(rng, dtype, name, {}, i * o, steps=2)
+        *_, last = optimizer_cases(rng, dtype, name, {}, (i + 1) * o, steps=2)
+        decay = last.reads[1]
+        decay[: i * o], decay[i * o :] = 1, 0  # a layer's weights, and then its biases
         yield last
     yield dropout_case(rng, dtype, n, o, 0.2, 2**63)
 
