@@ -317,29 +317,34 @@ cdef inline bint few_rows(Py_ssize_t count, Py_ssize_t outputs) noexcept nogil:
 cdef inline void input_block(
     const real **rows, const real *w, real *d_x, const real *gate, Py_ssize_t inputs, Py_ssize_t outputs, Blocks *at,
 ) noexcept nogil:
-    """One block of d_x[n][i] = rows[n] . w[i], lanes along the sum; LANES inputs at a time. `gate` as in `Finish`."""
+    """One block of d_x[n][i] = rows[n] . w[i], lanes along the sum; some inputs at a time. `gate` as in `Finish`."""
+    cdef int groups = 2 if VECTOR_BYTES == 16 else 1  # of sums: with four alone, each addition waits for the one before
+    cdef int count = groups * LANES
     cdef vreal acc[16]
     cdef vreal d_z, sums
     cdef const real *line[16]
     cdef Py_ssize_t whole = outputs - outputs % LANES
-    cdef Py_ssize_t i, n, j, left
+    cdef Py_ssize_t i, n, j, o, left
     cdef int r
-    for i from at.column <= i < at.column_end by LANES:
-        left = min(<Py_ssize_t>LANES, at.column_end - i)
-        for r in range(LANES):
+    for i from at.column <= i < at.column_end by count:
+        left = min(<Py_ssize_t>count, at.column_end - i)
+        for r in range(count):
             line[r] = w + (i + min(<Py_ssize_t>r, left - 1)) * outputs  # the last one again, beyond the end
         for n in range(at.row, at.row_end):
-            for r in range(LANES):
+            for r in range(count):
                 acc[r] = vset1(0)
             for j from 0 <= j < whole by LANES:
                 d_z = vload(rows[n] + j)
-                for r in range(LANES):
+                for r in range(count):
                     acc[r] = acc[r] + vload(line[r] + j) * d_z
             if whole < outputs:
                 d_z = vload_n(rows[n] + whole, outputs - whole)
-                for r in range(LANES):
+                for r in range(count):
                     acc[r] = acc[r] + vload_n(line[r] + whole, outputs - whole) * d_z
-            sums = vsums(acc)
-            if gate != NULL:
-                sums = gated(sums, vload_n(gate + n * inputs + i, left))
-            vstore_n(d_x + n * inputs + i, sums, left)
+            for r in range(groups):
+                o = i + r * LANES
+                if o < at.column_end:
+                    sums = vsums(acc + r * LANES)
+                    if gate != NULL:
+                        sums = gated(sums, vload_n(gate + n * inputs + o, min(<Py_ssize_t>LANES, at.column_end - o)))
+                    vstore_n(d_x + n * inputs + o, sums, min(<Py_ssize_t>LANES, at.column_end - o))
