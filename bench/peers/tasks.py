@@ -194,6 +194,7 @@ EXTRA = tuple(
         step(MNIST, 64, momentum=0.9, weight_decay=1e-4),
         step(MNIST, 64, optimizer="adam"),
         step(network(784, 2048, 2048, 10), 64),
+        step(network(784, 2048, 2048, 10), 256),
         step(network(784, 4096, 4096, 10), 64),
         predict(REGRESSION, 1),
         predict(REGRESSION, 10_000),
